@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cxxabi.h>
 #include <dlfcn.h>
 
 #include <cstring>
@@ -136,6 +137,8 @@ std::exception_ptr run_in_turn(const Function& function, const Argument* argumen
         const KernelError error((home != nullptr ? home->describe_progress() : emulate::describe_progress()) +
                                 ": interrupted");
         return std::make_exception_ptr(error);
+    } catch (const abi::__forced_unwind&) {  // Python ends the thread
+        throw;
     } catch (...) {
         return std::current_exception();
     }

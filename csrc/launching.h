@@ -89,18 +89,16 @@ class Turn {
     Turn() : is_inner_(turns().are_mine()) {
         Turns& all = turns();
         while (!is_inner_ && !all.mutex.try_lock()) {
-            const bool is_ours = [&] {
-                const pybind11::gil_scoped_release released;
-                return all.mutex.try_lock_for(look_for_signals);
-            }();
-            if (PyErr_CheckSignals() != 0) {
-                if (is_ours) {
-                    all.mutex.unlock();
-                }
-                throw pybind11::error_already_set();
-            }
+            // (No gil_scoped_release: Python may end the thread where it wants the GIL back, and
+            // nothing unwinds through a destructor that must not throw.)
+            PyThreadState* const own = PyEval_SaveThread();
+            const bool is_ours = all.mutex.try_lock_for(look_for_signals);
+            PyEval_RestoreThread(own);
             if (is_ours) {
                 break;
+            }
+            if (PyErr_CheckSignals() != 0) {
+                throw pybind11::error_already_set();
             }
         }
         if (!is_inner_) {
@@ -136,9 +134,10 @@ class Turn {
 
   private:
     void look_for_ctrl_c() {
-        struct sigaction& before = turns().of_ctrl_c;
+        struct sigaction before;
         sigaction(SIGINT, nullptr, &before);
         if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != note_ctrl_c) {
+            turns().of_ctrl_c = before;
             struct sigaction ours = before;
             ours.sa_sigaction = note_ctrl_c;
             ours.sa_flags |= SA_SIGINFO;

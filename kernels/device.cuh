@@ -4,7 +4,7 @@
 //
 // A .cu file reads: header comment -> kernels and helpers, in an anonymous namespace, so that two
 // files may use the same name -> launchers, each with LAUNCHER(name) below it. A launcher takes outputs
-// first, then inputs, sizes, scalars, and the stream last.
+// first, then inputs (and behind them `invalid`, which it may write), sizes, scalars, and the stream last.
 #pragma once
 
 #ifdef __CUDACC_RTC__

@@ -4,7 +4,7 @@
 //
 // c is [outer, inner, m, n] and contiguous. A batch has two strides, so that heads of an attention,
 // which lie beside each other in every row, are multiplied where they are. Pointers, strides and
-// distances between rows are multiples of 16 bytes (others go to matmul.cu, or are copied first); m, n
+// distances between rows are multiples of 16 bytes (others are copied first); m, n
 // and k are what they are.
 //
 //   - a block owns a tile of c, of which each warp has a square, in registers, and adds to it by

@@ -75,7 +75,8 @@ __device__ A largest_distance(const Own& columns, const Row<Own>& x_row, A mean)
     return largest > A(0) && largest < A(INFINITY) ? largest : A(1);
 }
 
-template <class T, bool centred>
+// RMS norm where `mean` is null.
+template <class T>
 struct NormForward {
     T* y;
     acc_t<T>*mean, *rstd;
@@ -85,6 +86,7 @@ struct NormForward {
     template <class Own>
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
+        const bool centred = mean;
         const A inverse_cols = A(1) / A(columns.cols);
         const Row<Own> x_row(columns, x + start);
         // Asked for at once: they come from L1 while x is on its way.
@@ -165,7 +167,7 @@ struct TeamSums {
     }
 };
 
-template <class T, class Plan, Layout layout, bool centred>
+template <class T, class Plan, Layout layout>
 __global__ void __launch_bounds__(Plan::threads, 1)
     norm_backward_kernel(T* dx, acc_t<T>* dweight_lines, acc_t<T>* dbias_lines, const T* dy,
                          const T* x, const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight,
@@ -173,6 +175,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     using Own = Columns<T, Plan, layout>;
     using A = acc_t<T>;
     const Own columns(cols);
+    const bool centred = mean;
     const A inverse_cols = A(1) / A(cols);
     const int64_t team = team_index<Plan>();
     if (team >= teams) {
@@ -211,15 +214,15 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     dbias.finish();
 }
 
-template <class T, bool centred>
+template <class T>
 void forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight, const T* bias,
              int64_t rows, int64_t cols, double eps, cudaStream_t stream) {
     for_each_row<T, forward_kept_bytes>(
         "norm_forward", rows, cols, stream,
-        NormForward<T, centred>{y, mean, rstd, x, weight, bias, acc_t<T>(eps)}, y, x, weight, bias);
+        NormForward<T>{y, mean, rstd, x, weight, bias, acc_t<T>(eps)}, y, x, weight, bias);
 }
 
-template <class T, bool centred>
+template <class T>
 void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const T* x,
               const T* weight, const acc_t<T>* mean, const acc_t<T>* rstd, int64_t rows,
               int64_t cols, cudaStream_t stream) {
@@ -239,9 +242,9 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
             };
             // (The columns of a thread must be the same in all rows: no peeled ones.)
             if (rows_in_packs<T>(cols, dx, dy, x, weight)) {
-                launch(norm_backward_kernel<T, Plan, Layout::packs, centred>);
+                launch(norm_backward_kernel<T, Plan, Layout::packs>);
             } else {
-                launch(norm_backward_kernel<T, Plan, Layout::single, centred>);
+                launch(norm_backward_kernel<T, Plan, Layout::single>);
             }
         });
     }
@@ -254,13 +257,13 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
 }  // namespace
 
 // weight, bias, dweight, dbias or null.
-LAUNCHER_AS(layer_norm_forward, forward<T, true>);
-LAUNCHER_AS(layer_norm_backward, backward<T, true>);
+LAUNCHER_AS(layer_norm_forward, forward<T>);
+LAUNCHER_AS(layer_norm_backward, backward<T>);
 
 template <class T>
 void rms_norm_forward(T* y, acc_t<T>* rstd, const T* x, const T* weight, int64_t rows, int64_t cols,
                       double eps, cudaStream_t stream) {
-    forward<T, false>(y, nullptr, rstd, x, weight, nullptr, rows, cols, eps, stream);
+    forward<T>(y, nullptr, rstd, x, weight, nullptr, rows, cols, eps, stream);
 }
 LAUNCHER(rms_norm_forward);
 
@@ -268,7 +271,7 @@ template <class T>
 void rms_norm_backward(T* dx, T* dweight, acc_t<T>* scratch, const T* dy, const T* x,
                        const T* weight, const acc_t<T>* rstd, int64_t rows, int64_t cols,
                        cudaStream_t stream) {
-    backward<T, false>(dx, dweight, nullptr, scratch, dy, x, weight, nullptr, rstd, rows, cols,
+    backward<T>(dx, dweight, nullptr, scratch, dy, x, weight, nullptr, rstd, rows, cols,
                        stream);
 }
 LAUNCHER(rms_norm_backward);

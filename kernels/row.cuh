@@ -255,9 +255,14 @@ struct Row {
     }
 };
 
+// Blocks that a multiprocessor must hold. Where a warp has a row of 16 bits, the rows of four blocks are
+// what memory needs to be asked for at a time, and nothing spills; else see Plan.
+template <class T, class Plan>
+constexpr int blocks_held = Plan::lanes == 32 && sizeof(T) == 2 ? 4 : 1;
+
 // `offset`: how many elements behind a multiple of 16 bytes the first row begins.
 template <class T, class Plan, Layout layout, class Body>
-__global__ void __launch_bounds__(Plan::threads, 1)
+__global__ void __launch_bounds__(Plan::threads, (blocks_held<T, Plan>))
     row_kernel(Body body, int64_t rows, int64_t cols, int offset) {
     using Own = Columns<T, Plan, layout>;
     for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {

@@ -140,6 +140,8 @@ WRONG = [
     (BODY, "x[rows, cols] -> y[cols, rows]", {}, ValueError, "arrays of rows are of sizes like"),
     (BODY, "x[row, cols] -> y[row, cols]", {}, ValueError, r"\['row'\] mean something else"),
     (BODY, "x[*rows, cols] -> y[*rows, cols]; s[cols]", {}, ValueError, "no memory to work in"),
+    (BODY, "x[rows, cols] -> y[rows, cols], s[cols]", {}, ValueError, r"would write s\[cols\]"),
+    (BODY, "x[n, n] -> y[n, n]", {}, ValueError, "rows and columns need two names"),
     (BODY, ROWS, {"slope": 1.0}, TypeError, "are the keyword arguments of the body"),
     (BODY, ROWS, {"gradient": 7}, TypeError, "gradient= is"),
     (BODY, ROWS, {"name": "a row"}, ValueError, "is no name"),

@@ -434,7 +434,7 @@ def test_a_missing_barrier_behind_the_wait_is_reported(checked, schedule):
 
 
 FLIGHTS = [(1, "flight_own_read"), (2, "flight_overwritten"), (3, "flight_twice"),
-           (4, "flight_source")]  # fmt: skip
+           (4, "flight_source"), (7, "flight_vector_read")]  # fmt: skip
 
 
 @pytest.mark.checked

@@ -61,8 +61,8 @@ void resume_block(const SuspendedBlock& block) {
     for (const PlacedArray& placed : placed_arrays) {
         if (placed.array != nullptr) {
             placed.array->block_serial = block_serial;
-            auto* begin = static_cast<unsigned char*>(placed.array->address);
-            check::place_shared_array(placed.name, begin, size_t(placed.end - begin));
+            placed.array->address = placed.begin;
+            check::place_shared_array(placed.name, placed.begin, size_t(placed.end - placed.begin));
         }
     }
     ready.fill(0);

@@ -114,9 +114,9 @@ FaultsAnswered::FaultsAnswered(void (*answer_of_launch)(const Fault&)) {
 FaultsAnswered::~FaultsAnswered() {
     for (int i = 0; i < count; ++i) {
         struct sigaction now;
-        sigaction(numbers[i], &before[i], &now);
-        if (now.sa_sigaction != answer) {  // another thread's choice meanwhile
-            sigaction(numbers[i], &now, nullptr);
+        sigaction(numbers[i], nullptr, &now);
+        if (now.sa_sigaction == answer) {  // else it is another thread's choice meanwhile
+            sigaction(numbers[i], &before[i], nullptr);
         }
     }
 }

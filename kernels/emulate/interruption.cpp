@@ -54,11 +54,12 @@ void allow_knocks() {
 }
 
 bool go_on() {
+    struct Asking {
+        Asking() { asking = true; }
+        ~Asking() { asking = false; }  // whatever it throws
+    } const asked;
     knocked = 0;
-    asking = true;
-    const bool answer = may_go_on();
-    asking = false;
-    return answer;
+    return may_go_on();
 }
 
 std::exception_ptr error_of_fault() {

@@ -1,4 +1,4 @@
-// What the scheduler (turns.cpp, interruption.cpp) tells and does for the checks of the checked build.
+// What the other files of the emulator tell and do for the checks of the checked build.
 #pragma once
 
 #include <csignal>

@@ -17,21 +17,22 @@ std::vector<PlacedArray> placed_arrays;
 
 namespace {
 
-void place_guard(const char* name, unsigned char* end, SharedArray* array) {
+void place_guard(const char* name, unsigned char* begin, unsigned char* end, SharedArray* array) {
     std::memset(end, guard_value, guard_bytes);
-    placed_arrays.push_back({name, end, array});
+    placed_arrays.push_back({name, begin, end, array});
 }
 
 }  // namespace
 
 void prepare_shared_memory() {
-    ++block_serial;
+    static uint64_t begun = 0;  // block_serial goes back where a block goes on
+    block_serial = ++begun;
     static_arena_used = 0;
     static_bytes_used = 0;
     placed_arrays.clear();
     if (launch.shared_bytes > 0) {
         std::memset(dynamic_arena, poison_value, launch.shared_bytes);
-        place_guard("dynamic shared memory", dynamic_arena + launch.shared_bytes, nullptr);
+        place_guard("dynamic shared memory", dynamic_arena, dynamic_arena + launch.shared_bytes, nullptr);
     }
 }
 
@@ -66,7 +67,7 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
     unsigned char* address = static_arena + static_arena_used;
     static_arena_used += (bytes + guard_bytes + placement - 1) / placement * placement;
     std::memset(address, poison_value, bytes);
-    place_guard(array.name, address + bytes, &array);
+    place_guard(array.name, address, address + bytes, &array);
     check::place_shared_array(array.name, address, bytes);
     array.address = address;
     array.block_serial = block_serial;

@@ -15,6 +15,7 @@ constexpr unsigned char poison_value = 0xFF;  // NaN in every floating point for
 
 struct PlacedArray {
     const char* name;
+    unsigned char* begin;
     unsigned char* end;  // where its guard begins
     SharedArray* array;  // null: the dynamic shared memory
 };

@@ -60,7 +60,7 @@ inline void wait_for_copies() {
     emulate::wait_for_copies(groups_left);
 }
 
-// Rounded to nearest, ties away from zero, as cvt.rna.tf32 does; the last 13 bits are zero.
+// Rounded to nearest, ties away from zero, as cvt.rna.tf32 does; the last 13 bits are zero, but for those of NaN.
 inline unsigned round_to_tfloat32(float x) {
     const unsigned bits = __float_as_uint(x);
     const bool is_finite = (bits & 0x7F800000u) != 0x7F800000u;

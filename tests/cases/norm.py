@@ -11,6 +11,8 @@ case("layer_norm", lambda t, x, w, b: t.nn.functional.layer_norm(x, (3,), w, b),
      (f(2, 3), f(3), f(3)), (f(0, 3), f(3), f(3)), (f(5, 7, 3), f(3), f(3)))
 case("layer_norm_wide", lambda t, x, w, b: t.nn.functional.layer_norm(x, (130,), w, b),
      (f(2, 130), f(130), f(130)), (f(0, 130), f(130), f(130)), second=False)
+case("layer_norm_bias", lambda t, x, b: t.nn.functional.layer_norm(x, (3,), None, b),
+     (f(2, 3), f(3)), (f(0, 3), f(3)))
 case("layer_norm_plain", lambda t, x: t.nn.functional.layer_norm(x, (2, 3)), (f(2, 2, 3),),
      (f(0, 2, 3),))
 case("rms_norm", lambda t, x, w: t.nn.functional.rms_norm(x, (3,), w, 1e-4), (f(2, 3), f(3)),

@@ -225,7 +225,7 @@ __global__ void groups_kernel(float* y, const float* x, int inside) {
     wait_for_copies<0>();
 }
 
-enum class Fault { none, own_read, overwritten, twice, source, no_exit_wait, not_committed };
+enum class Fault { none, own_read, overwritten, twice, source, no_exit_wait, not_committed, vector_read };
 
 __global__ void flight_kernel(float* y, float* x, Fault fault) {
     SHARED(tile, Pack<float>[threads]);
@@ -234,6 +234,7 @@ __global__ void flight_kernel(float* y, float* x, Fault fault) {
     if (fault != Fault::not_committed) commit_copies();
     float seen = 0;
     if (fault == Fault::own_read) seen = tile[i][0];  // flight_own_read
+    if (fault == Fault::vector_read) seen = load_pack(tile[i].values)[0];  // flight_vector_read
     if (fault == Fault::overwritten) {
         __syncthreads();
         tile[next][1] = 5;  // flight_overwritten

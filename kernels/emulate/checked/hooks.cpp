@@ -305,6 +305,9 @@ inline bool access_cells(uintptr_t address, CodeAddress site) {
         return false;
     }
     Region& region = *found.region;
+    if (any_copy_in_flight() && region.kind == Kind::shared) {
+        return false;  // look_at asks for it
+    }
     const uintptr_t cell_bytes = uintptr_t(1) << region.shift;
     if (((address | sizeof(Word)) & (cell_bytes - 1)) != 0) {
         return false;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -32,6 +33,7 @@ struct Allocation {
 };
 
 std::map<uintptr_t, Allocation> allocations;
+std::mutex in_use;  // of allocations, which any thread of the host may look at while another adds some
 std::deque<uintptr_t> gone;  // the oldest first
 size_t bytes_in_use = 0;
 bool changed = true;
@@ -62,7 +64,7 @@ Allocation* find(const void* pointer, size_t* offset) {
 
 #ifdef TAPEGRAD_CHECKED
 
-volatile bool copies = false;  // the host's access is a copy to or from the device (memcpy may look)
+thread_local volatile bool copies = false;  // the host's access is a copy to or from the device (memcpy may look)
 uintptr_t lowest = ~uintptr_t(0), highest = 0;  // of all that was ever allocated
 std::set<CodeAddress> told;
 
@@ -71,6 +73,7 @@ void see_host_access(uintptr_t address, size_t, bool writes, CodeAddress site) {
     if (address < lowest || address >= highest || copies) {
         return;
     }
+    const std::lock_guard<std::mutex> lock(in_use);
     auto after = allocations.upper_bound(address);
     if (after == allocations.begin()) {
         return;
@@ -158,6 +161,7 @@ cudaError_t allocate(void** pointer, size_t bytes, Memory memory, const char* fi
 #endif
     unsigned char* data = reserved + around;
     const char* kinds[] = {"cudaMalloc", "cudaMallocManaged", "cudaMallocHost"};
+    const std::lock_guard<std::mutex> lock(in_use);
     allocations[reinterpret_cast<uintptr_t>(data)] = {
         bytes, memory, std::string("the memory of ") + kinds[int(memory)] + " at " + place(file, line),
         is_asked ? reserve(bytes) : nullptr, false};
@@ -182,6 +186,7 @@ cudaError_t release(void* pointer, const char* file, int line) {
         remark("cudaFree at " + place(file, line) + " of an address that cudaMalloc did not give, or twice");
         return note(cudaErrorInvalidValue);
     }
+    const std::lock_guard<std::mutex> lock(in_use);
     found->name += ", freed at " + place(file, line);
     found->is_gone = true;
     madvise(pointer, found->bytes, MADV_DONTNEED);

@@ -23,9 +23,9 @@ def launching(
     signature says, like ``"x[rows, cols], weight[cols] -> y[rows, cols], rstd[rows]"``, and returns
     the results, those with a ``?`` only where ``needs=(True, ...)`` says so for their place.
 
-    The launcher gets the results, the scratch arrays, the inputs, of which any but the first may be
-    None, the inputs' sizes in their order, and the numbers in that of the call. Everything has the
-    dtype of the first input, but for what ``dtypes`` names: ``acc="mean rstd"`` are of its
+    The launcher gets the results, the scratch arrays, the inputs, of which any but the first, and
+    those with its sizes, may be None, the inputs' sizes in their order, and the numbers in that of
+    the call. Everything has the dtype of the first input, but for what ``dtypes`` names: ``acc="mean rstd"`` are of its
     accumulator, ``int64="index"`` of that dtype. Sizes that no input has are numbers; or they are
     ``asked``, of the extension's function of this name, which gets the inputs' sizes.
 
@@ -81,9 +81,8 @@ def launches(
 
 
 def _shape(item: Item, inputs: Sequence[Item], asked: Mapping[str, str]) -> str:
-    for other in inputs:
-        if other.sizes == item.sizes:
-            return f"{other.name}.shape"
+    if inputs and inputs[0].sizes == item.sizes:  # the others may be None
+        return f"{inputs[0].name}.shape"
     parts = [s if s in asked else _place(s, inputs) for s in item.sizes or ()]
     return f"({''.join(f'*{part}, ' if ':' in part else f'{part}, ' for part in parts)})"
 

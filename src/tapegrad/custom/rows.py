@@ -82,6 +82,11 @@ class RowText:
                 f"[{name}] arrays of rows are of sizes like [*rows, cols], [*rows] or [cols], and "
                 f"the first input has both, got {signature.text!r}"
             )
+        shared = [str(item) for item in signature.results if self._lies(item) == "row"]
+        if shared:
+            raise ValueError(f"[{name}] every row would write {', '.join(shared)}: a result has rows")
+        if self.rows.lstrip("*") == self.cols:
+            raise ValueError(f"[{name}] rows and columns need two names, got {signature.text!r}")
         taken = _RESERVED & {*(item.name for item in items), *self.kinds, *signature.sizes}
         if taken:
             raise ValueError(f"[{name}] {sorted(taken)} mean something else in the body of a row")
