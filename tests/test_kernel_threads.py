@@ -3,6 +3,7 @@ threads of Python go on, and CTRL-C ends it in whatever thread it is."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -228,3 +229,52 @@ def run_alone(script):
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     assert not done.stderr
     return done.stdout
+
+
+def test_what_a_handler_raises_reaches_the_program() -> None:
+    class Late(Exception):
+        pass
+
+    def raise_late(number: int, frame: object) -> None:
+        raised.append(number)
+        raise Late
+
+    raised: list[int] = []
+    seen = 0
+    x = tg.randn(200, 200, device="emulated")
+    before = signal.signal(signal.SIGALRM, raise_late)
+    try:
+        for count in range(5):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
+                while len(raised) == count:
+                    x @ x
+            except Late:
+                seen += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert seen == 5
+
+
+DAEMONS = """
+import ctypes, threading, time
+import tapegrad as tg
+libc = ctypes.CDLL(None)  # an end that takes a while
+libc.__cxa_atexit(ctypes.cast(libc.usleep, ctypes.c_void_p), ctypes.c_void_p(300000), None)
+x = tg.ones(3000, device="emulated")
+x.softmax(-1)
+def work():
+    while True:
+        x.softmax(-1)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_daemon_threads_that_wait_for_their_turn_end_with_python() -> None:
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", DAEMONS], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")

@@ -132,6 +132,36 @@ def test_it_is_checked_as_any_kernel():
     assert "race on byte 0 of rstd" in str(report)
 
 
+WORDS = """
+    const auto word = [&](auto, A v) {
+        return abs(v) + (isfinite(v) ? max(v, A(0)) : min(v, A(2)));
+    };
+    columns.write(y, word, x);
+"""
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_words_mean_the_same_on_each_device(device):
+    words = tg.kernel.row(WORDS, "x[*rows, cols] -> y[*rows, cols]", name="words")(lambda x: x)
+    x = tg.tensor([[1.5, -2.7, 0.3], [float("inf"), float("-inf"), -0.25]]).to(device)
+    expected = [[3.0, 2.7, 0.6], [float("inf"), float("nan"), 0.25]]
+    np.testing.assert_allclose(words(x).tolist(), expected, rtol=1e-6)
+    nan = tg.full((2, 2), float("nan"), device=device)
+    least = tg.kernel.row(
+        "columns.write(y, [&](auto, A v) { return max(v, A(0)) + max(A(1), v); }, x);",
+        "x[*rows, cols] -> y[*rows, cols]",
+        name="least",
+    )(lambda x: x)
+    assert least(nan).tolist() == [[1.0, 1.0]] * 2
+
+
+def test_a_row_is_not_written_where_there_is_one_number():
+    wrong = tg.kernel.row(BODY, "x[*rows, cols] -> y[*rows]", name="wrong")(lambda x: x[..., 0])
+    for device in ("cpu", "emulated"):
+        with pytest.raises(tg.KernelError, match="OneNumber"):
+            wrong(tg.ones(3, 500, device=device))
+
+
 BODY = "columns.write(y, [&](auto, A v) { return v; }, x);"
 ROWS = "x[*rows, cols] -> y[*rows, cols]"
 WRONG = [

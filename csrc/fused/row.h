@@ -3,7 +3,8 @@
 // of floats (``OF_FLOATS``) the long functions are those that there are vectors of.
 #pragma once
 
-#include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 #include "csrc/fused/loop.h"
 
@@ -12,7 +13,25 @@
 
 namespace loop::rows {
 
-using std::max, std::min;
+using std::abs, std::isfinite, std::isinf, std::isnan;
+
+// Of floats the one that is a number, as on GPUs.
+template <class X, class Y>
+inline std::common_type_t<X, Y> max(X a, Y b) {
+    if constexpr (std::is_integral_v<X> && std::is_integral_v<Y>) {
+        return a < b ? b : a;
+    } else {
+        return std::fmax(double(a), double(b));
+    }
+}
+template <class X, class Y>
+inline std::common_type_t<X, Y> min(X a, Y b) {
+    if constexpr (std::is_integral_v<X> && std::is_integral_v<Y>) {
+        return b < a ? b : a;
+    } else {
+        return std::fmin(double(a), double(b));
+    }
+}
 #ifdef OF_FLOATS
 #define FUNCTION(name) \
     inline double name(double x) { return loop::name(float(x)); }

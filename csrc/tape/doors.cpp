@@ -31,7 +31,11 @@ PyObject* call_door(PyObject* self, PyObject* const* given, size_t flags, PyObje
             return result;
         }
         if (PyErr_Occurred()) {
-            if (!PyErr_ExceptionMatches(PyExc_Exception)) {  // an interrupt
+            // What Python's function says in better words; not what a kernel or a signal's handler
+            // has raised.
+            if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
+                !PyErr_ExceptionMatches(PyExc_LookupError) &&
+                !PyErr_ExceptionMatches(PyExc_ArithmeticError)) {
                 return nullptr;
             }
             PyErr_Clear();

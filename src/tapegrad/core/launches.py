@@ -25,9 +25,10 @@ def launching(
 
     The launcher gets the results, the scratch arrays, the inputs, of which any but the first, and
     those with its sizes, may be None, the inputs' sizes in their order, and the numbers in that of
-    the call. Everything has the dtype of the first input, but for what ``dtypes`` names: ``acc="mean rstd"`` are of its
-    accumulator, ``int64="index"`` of that dtype. Sizes that no input has are numbers; or they are
-    ``asked``, of the extension's function of this name, which gets the inputs' sizes.
+    the call. Everything has the dtype of the first input, but for what ``dtypes`` names:
+    ``acc="mean rstd"`` are of its accumulator, ``int64="index"`` of that dtype. Sizes that no input
+    has are numbers; or they are ``asked``, of the extension's function of this name, which gets the
+    inputs' sizes.
 
     The caller answers for shapes, dtypes and strides; but where an input with the first one's sizes
     has another shape, ``f`` returns NotImplemented.

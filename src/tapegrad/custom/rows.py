@@ -22,7 +22,7 @@ from tapegrad.units import CompileError, Source, read
 from .declared import Kernel, keyword_numbers
 from .launch import Grid
 
-_RESERVED = {"columns", "row", "start", "stream", "A", "T", "Own"}
+_RESERVED = {"columns", "row", "start", "stream", "A", "T", "Own", "OneNumber"}
 _KEPT = 128  # bytes of its rows that a thread keeps in registers
 _KINDS = {bool: "bool", int: "int64_t"}
 
@@ -64,6 +64,13 @@ def _loops_compile() -> bool:
     return native.compiled is not None and _build.find_cxx() is not None
 
 
+# What a row has one number of: only that one can be written, not a row from there on.
+_ONE_NUMBER = (
+    "template <class T> struct OneNumber { T* at; "
+    "__device__ T& operator*() const { return *at; } }; "
+)
+
+
 class RowText:
     """A source of functions that each compute all rows of their arrays, written around bodies of
     one row. Raises ValueError for a signature without rows, or words that the text needs itself.
@@ -84,7 +91,9 @@ class RowText:
             )
         shared = [str(item) for item in signature.results if self._lies(item) == "row"]
         if shared:
-            raise ValueError(f"[{name}] every row would write {', '.join(shared)}: a result has rows")
+            raise ValueError(
+                f"[{name}] every row would write {', '.join(shared)}: a result has rows"
+            )
         if self.rows.lstrip("*") == self.cols:
             raise ValueError(f"[{name}] rows and columns need two names, got {signature.text!r}")
         taken = _RESERVED & {*(item.name for item in items), *self.kinds, *signature.sizes}
@@ -111,7 +120,8 @@ class RowText:
         begins = {"matrix": " + start", "number": " + row", "row": ""}
         own = [f"using A = acc_t<T>; [[maybe_unused]] const int64_t {self.cols} = columns.cols;"]
         for item in results:
-            own.append(f"T* const {item.name} = {item.name}_{begins[self._lies(item) or '']};")
+            kind = "OneNumber<T>" if self._lies(item) == "number" else "T* const"
+            own.append(f"{kind} {item.name}{{{item.name}_{begins[self._lies(item) or '']}}};")
         for item in inputs:
             at = f"{item.name}_{begins[self._lies(item) or '']}"
             one = self._lies(item) == "number"
@@ -140,7 +150,7 @@ class RowText:
     def source(self, body: Source, gradient: Source | None) -> Source:
         """The whole text, with the gradient's function ``<name>_backward``, if it has one."""
         inputs, results = self.signature.inputs, self.signature.results
-        text = self.function(self.name, inputs, results, body.text)
+        text = _ONE_NUMBER + self.function(self.name, inputs, results, body.text)
         if gradient is not None:
             if any(self._lies(item) == "row" for item in inputs):
                 raise ValueError(
