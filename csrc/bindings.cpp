@@ -137,8 +137,10 @@ std::exception_ptr run_in_turn(const Function& function, const Argument* argumen
         const KernelError error((home != nullptr ? home->describe_progress() : emulate::describe_progress()) +
                                 ": interrupted");
         return std::make_exception_ptr(error);
+#ifdef __GLIBCXX__
     } catch (const abi::__forced_unwind&) {  // Python ends the thread
         throw;
+#endif
     } catch (...) {
         return std::current_exception();
     }
