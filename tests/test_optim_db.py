@@ -81,7 +81,7 @@ def float64_counts():
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-6), ("float32", 1e-3)])
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-6), ("float32", 2e-3)])
 @pytest.mark.parametrize("device", ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize(("name", "options"), list(rows()))
 def test_thirty_steps_equal_pytorchs(name, options, device, dtype, rtol):

@@ -89,6 +89,13 @@ class _Results:
         return results
 
 
+def _in_order(array: Any) -> np.ndarray:
+    """What a loop reads: a gradient may be a number of NumPy's, or lie in any order."""
+    if type(array) is np.ndarray and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array)
+
+
 class _Loops:
     """Kernels as loops on the CPU, which threads share."""
 
@@ -111,14 +118,13 @@ class _Loops:
         for inputs, results, sizes in zip(self._inputs, self._results, self._sizes, strict=True):
             given = [known[i] for i in inputs]
             arrays.append(sizes)
-            arrays += [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in given]
+            arrays += map(_in_order, given)
             arrays += results(known, targets)
         self._run(tuple(arrays), values)
 
     def alone(self, arrays: Sequence[Any], values: Values) -> list:
         results = [np.empty(shape, dtype) for _, shape, dtype in self._results[0].made]
-        given = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
-        self._run((self._table, self._sizes[0], *given, *results), values)
+        self._run((self._table, self._sizes[0], *map(_in_order, arrays), *results), values)
         return results
 
     def _run(self, arrays: tuple, values: Values) -> None:

@@ -122,8 +122,8 @@ _sum_sorted = launching(
 
 
 def sum_in_order(device: Device, lines: Array, at: Array, *, rows: int) -> Array:
-    """(rows, cols): of the (n, cols) lines those added up whose ``at`` (int64) is the row, in the
-    order in which they stand, without atomics."""
+    """(rows, cols): of the (n, cols) lines those added up whose ``at`` (int64) is the row, without
+    atomics: in the order in which they stand, of many in chunks, always with the same bits."""
     order = device.ops["argsort"](at, kind="stable")
     return _sum_sorted(device, lines, order, at[order], rows=rows)
 
