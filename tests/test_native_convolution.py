@@ -117,7 +117,8 @@ def test_convolutions_are_as_exact_as_the_bodies(name: str, level: str) -> None:
         assert results[0].dtype == np.float32
         (largest, square), (of_body, square_of_body) = error(results[0], exact), error(body, exact)
         times = 2 if name in WINOGRAD and op == "convolution_input" else 1.3
-        assert largest <= times * of_body + 1, op
+        # (Half of what is allowed beside is for the machine's BLAS, whose sums the body's are.)
+        assert largest <= times * of_body + 2, op
         assert square <= times * square_of_body + 0.05, op  # some results are few numbers
 
 
