@@ -45,8 +45,10 @@ def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: 
             kind, size = content.dtype, content.size
         else:
             size = argument.expected.size if isinstance(argument, Out) else argument.size
-        block = device.library.empty((shift + size) * kind.itemsize, np.uint8)
-        memory = block[shift * kind.itemsize :]
+        begin = shift * kind.itemsize
+        begin -= begin % getattr(argument, "alignment", 1)
+        block = device.library.empty(begin + size * kind.itemsize, np.uint8)
+        memory = block[begin:]
         if given and size:
             memory[:] = device.receive(np.frombuffer(content.tobytes(), np.uint8))
         if isinstance(argument, (Out, Update)):
