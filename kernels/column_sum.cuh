@@ -8,11 +8,10 @@
 namespace {
 
 // A block takes a stretch of rows and one pack of columns per lane. Each warp adds up every eighth
-// row, several of which it asks for at once; the sums of the warps meet in shared memory.
+// row; the sums of the warps meet in shared memory.
 using ColumnPlan = Plan<32, 1>;
 constexpr int column_warps = 8;
 constexpr int column_threads = 32 * column_warps;
-constexpr int rows_at_once = 4;
 
 template <class T>
 constexpr int column_tile = 32 * Pack<T>::size;  // columns per block
@@ -46,22 +45,8 @@ __global__ void __launch_bounds__(column_threads)
         const int64_t end = min((stretch + 1) * stretch_rows, rows);
         const Columns<T, ColumnPlan, layout> columns(tile_cols);
         Elements<T> sum{};
-        for (int64_t row = stretch * stretch_rows + warp; row < end;
-             row += column_warps * rows_at_once) {
-            Pack<T> parts[rows_at_once];
-#pragma unroll
-            for (int i = 0; i < rows_at_once; ++i) {
-                const int64_t at = row + i * column_warps;
-                parts[i] = columns.load(at < end ? x + at * cols + first_column : nullptr, 0);
-            }
-#pragma unroll
-            for (int i = 0; i < rows_at_once; ++i) {
-#pragma unroll
-                for (int j = 0; j < columns.width; ++j) {
-                    sum[j] += to_acc(parts[i][j]);
-                }
-            }
-        }
+        add_lines(sum, columns, stretch * stretch_rows + warp, end, column_warps,
+                  [&](int64_t row) { return x + row * cols + first_column; });
 #pragma unroll
         for (int i = 0; i < columns.width; ++i) {
             warp_sums[warp][columns.column(0, i)] = sum[i];

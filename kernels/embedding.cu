@@ -31,7 +31,6 @@ namespace {
 using WarpPlan = Plan<32, 1>;
 constexpr int threads = WarpPlan::threads;
 constexpr int warps = WarpPlan::rows_per_block;
-constexpr int at_once = 4;  // rows of dy that a warp asks for before it adds up the first
 
 template <class T>
 constexpr int tile = 32 * Pack<T>::size;
@@ -81,26 +80,8 @@ template <class Own>
 __device__ void add_rows(Elements<typename Own::T>& sum, const Own& columns,
                          const typename Own::T* dy, const int64_t* order, int64_t begin,
                          int64_t end, int64_t cols, int64_t first_column) {
-    using T = typename Own::T;
-    for (int64_t i = begin; i < end; i += at_once) {
-        const T* sources[at_once];
-        Pack<T> parts[at_once];
-#pragma unroll
-        for (int j = 0; j < at_once; ++j) {
-            sources[j] = i + j < end ? dy + order[i + j] * cols + first_column : nullptr;
-        }
-#pragma unroll
-        for (int j = 0; j < at_once; ++j) {
-            parts[j] = columns.load(sources[j], 0);
-        }
-#pragma unroll
-        for (int j = 0; j < at_once; ++j) {
-#pragma unroll
-            for (int k = 0; k < Own::width; ++k) {
-                sum[k] += to_acc(parts[j][k]);
-            }
-        }
-    }
+    add_lines(sum, columns, begin, end, 1,
+              [&](int64_t i) { return dy + order[i] * cols + first_column; });
 }
 
 // sums[c] = the rows of chunk c of `order` added up, where all of them have the same index.

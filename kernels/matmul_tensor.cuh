@@ -211,13 +211,13 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
             fetch((stage + stages - 1) % stages);
             const T* a_tile = memory + stage * stage_elements;
             const T* b_tile = a_tile + Left::elements;
-multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
+            multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
             stage = (stage + 1) % stages;
         }
         __syncthreads();  // all have multiplied the last stage, and its memory is free
 
         auto& strip = reinterpret_cast<Strip<side>*>(memory)[warp];
-constexpr int row_packs = side / 8;
+        constexpr int row_packs = side / 8;
         const int place = lane % row_packs * 8;
         const int64_t column = first_column + warp_column + place;
         const auto at_column = destination.column(column);

@@ -210,6 +210,35 @@ struct Columns {
     }
 };
 
+// sum += the thread's pack of the lines begin, begin + step, ... before end, of which several are asked
+// for before the first is added; line(i) is where one lies.
+template <class Own, class Line>
+__device__ void add_lines(Elements<typename Own::T>& sum, const Own& columns, int64_t begin,
+                          int64_t end, int64_t step, Line line) {
+    using T = typename Own::T;
+    constexpr int at_once = 4;
+    for (int64_t first = begin; first < end; first += at_once * step) {
+        const T* sources[at_once];
+        Pack<T> parts[at_once];
+#pragma unroll
+        for (int i = 0; i < at_once; ++i) {
+            const int64_t at = first + i * step;
+            sources[i] = at < end ? line(at) : nullptr;
+        }
+#pragma unroll
+        for (int i = 0; i < at_once; ++i) {
+            parts[i] = columns.load(sources[i], 0);
+        }
+#pragma unroll
+        for (int i = 0; i < at_once; ++i) {
+#pragma unroll
+            for (int j = 0; j < Own::width; ++j) {
+                sum[j] += to_acc(parts[i][j]);
+            }
+        }
+    }
+}
+
 // A row as one thread sees it: what it owns, in registers if the plan keeps rows. A null row has
 // the value `absent` everywhere.
 template <class Own>

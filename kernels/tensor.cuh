@@ -26,37 +26,31 @@ __device__ inline unsigned shared_address(const void* address) {
 // `count` (1, 2 or 4) 8 x 8 matrices of 16-bit numbers: lane 8 i + j has the address of row j of matrix
 // i, a multiple of 16, in shared memory; lane t gets the two of row t / 4 that a fragment has there.
 // Transposed: of column t / 4.
+#define LOAD_MATRICES(trans)                                                                         \
+    const unsigned from = shared_address(row);                                                       \
+    if constexpr (count == 1) {                                                                      \
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x1" trans ".shared.b16 {%0}, [%1];"           \
+                           : "=r"(r[0]) : "r"(from) : "memory");                                     \
+    } else if constexpr (count == 2) {                                                               \
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x2" trans ".shared.b16 {%0, %1}, [%2];"       \
+                           : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");                         \
+    } else {                                                                                         \
+        static_assert(count == 4, "ldmatrix loads 1, 2 or 4 matrices");                              \
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x4" trans ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+                           : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory"); \
+    }
+
 template <int count>
 __device__ inline void ldmatrix(unsigned (&r)[count], const void* row) {
-    const unsigned from = shared_address(row);
-    if constexpr (count == 1) {
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
-                     : "=r"(r[0]) : "r"(from) : "memory");
-    } else if constexpr (count == 2) {
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-                     : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
-    } else {
-        static_assert(count == 4, "ldmatrix loads 1, 2 or 4 matrices");
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
-    }
+    LOAD_MATRICES("")
 }
 
 template <int count>
 __device__ inline void ldmatrix_trans(unsigned (&r)[count], const void* row) {
-    const unsigned from = shared_address(row);
-    if constexpr (count == 1) {
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
-                     : "=r"(r[0]) : "r"(from) : "memory");
-    } else if constexpr (count == 2) {
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                     : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
-    } else {
-        static_assert(count == 4, "ldmatrix loads 1, 2 or 4 matrices");
-        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
-    }
+    LOAD_MATRICES(".trans")
 }
+
+#undef LOAD_MATRICES
 
 #define TENSOR_PRODUCT(instruction)                                                                  \
     TENSOR_INSTRUCTION(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"      \

@@ -38,6 +38,12 @@ class In:
     alignment: int = 1  # bytes: what its address must be a multiple of
 
 
+def place_of(argument: Any, wanted: int) -> int:
+    """The place, in bytes from where memory is aligned, that suits the argument: the wanted one, or
+    the nearest before it."""
+    return wanted - wanted % getattr(argument, "alignment", 1)
+
+
 @dataclass
 class Out:
     expected: np.ndarray

@@ -22,7 +22,7 @@ import kernel_table as table
 import numpy as np
 import pytest
 from kernel_checks import again, check
-from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Table, Update, numpy_dtype
+from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Table, Update, numpy_dtype, place_of
 
 import tapegrad as tg
 from tapegrad.core import devices, kernels
@@ -112,8 +112,8 @@ class Placed:
         self.dtype, self.shape, self.nbytes = content.dtype, content.shape, content.nbytes
         self.block = memory.allocate(self.nbytes + 3 * content.itemsize)
         total = memory.size(self.block)
-        self.start = place(index, total - self.nbytes, content.itemsize)
-        self.start -= self.start % getattr(argument, "alignment", 1)
+        wanted = place(index, total - self.nbytes, content.itemsize)
+        self.start = place_of(argument, wanted)
         self.before = np.full(total, CANARY, np.uint8)
         self.before[self.inside] = np.frombuffer(content.tobytes(), np.uint8)
         memory.fill(self.block, self.before)

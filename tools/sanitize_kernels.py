@@ -45,8 +45,7 @@ def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: 
             kind, size = content.dtype, content.size
         else:
             size = argument.expected.size if isinstance(argument, Out) else argument.size
-        begin = shift * kind.itemsize
-        begin -= begin % getattr(argument, "alignment", 1)
+        begin = table.place_of(argument, shift * kind.itemsize)
         block = device.library.empty(begin + size * kind.itemsize, np.uint8)
         memory = block[begin:]
         if given and size:

@@ -1,5 +1,5 @@
-// The words of kernels/row.cuh for the CPU, where a team is one thread: bodies of rows that are written
-// for them are compiled by both. Everything is computed in double, as one thread adds up whole rows; but
+// The words of kernels/row.cuh that bodies of rows are written in (Row, columns.each, write, reduce,
+// lane and cols; Sum, Max) for the CPU, where a team is one thread: both compile the bodies. Everything is computed in double, as one thread adds up whole rows; but
 // of floats (``OF_FLOATS``) the long functions are those that there are vectors of.
 #pragma once
 
@@ -16,22 +16,18 @@ namespace loop::rows {
 using std::abs, std::isfinite, std::isinf, std::isnan;
 
 // Of floats the one that is a number, as on GPUs.
-template <class X, class Y>
-inline std::common_type_t<X, Y> max(X a, Y b) {
-    if constexpr (std::is_integral_v<X> && std::is_integral_v<Y>) {
-        return a < b ? b : a;
-    } else {
-        return std::fmax(double(a), double(b));
+#define EXTREME(name, of_floats, comes_first)                             \
+    template <class X, class Y>                                           \
+    inline std::common_type_t<X, Y> name(X a, Y b) {                      \
+        if constexpr (std::is_integral_v<X> && std::is_integral_v<Y>) {   \
+            return comes_first ? a : b;                                   \
+        } else {                                                          \
+            return std::of_floats(double(a), double(b));                  \
+        }                                                                 \
     }
-}
-template <class X, class Y>
-inline std::common_type_t<X, Y> min(X a, Y b) {
-    if constexpr (std::is_integral_v<X> && std::is_integral_v<Y>) {
-        return b < a ? b : a;
-    } else {
-        return std::fmin(double(a), double(b));
-    }
-}
+EXTREME(max, fmax, b < a)
+EXTREME(min, fmin, a < b)
+#undef EXTREME
 #ifdef OF_FLOATS
 #define FUNCTION(name) \
     inline double name(double x) { return loop::name(float(x)); }
@@ -76,20 +72,11 @@ struct Max {
     }
 };
 
-template <class T>
-struct Elements {
-    double value;
-    double& operator[](int) { return value; }
-    const double& operator[](int) const { return value; }
-};
-
 template <class T_>
 struct Columns {
     using T = T_;
     using A = double;
     using Index = int64_t;
-    static constexpr int width = 1, lanes = 1, packs = 0;
-    static constexpr bool kept = false;
 
     struct Place {
         Index pack;
@@ -100,26 +87,18 @@ struct Columns {
     Index cols;
 
     static int lane() { return 0; }
-    Index pack_count() const { return cols; }
-    static Index column(Index pack, int) { return pack; }
-    static Elements<T> load(const T* source, Index pack, A absent) {
-        return {source ? to_acc(source[pack]) : absent};
-    }
-    static void store(T* destination, Index pack, const Elements<T>& elements) {
-        destination[pack] = from_acc<T>(elements.value);
-    }
 
     template <class Use, class... Rows>
     void each(Use use, const Rows&... rows) const {
         for (Index j = 0; j < cols; ++j) {
-            use(Place{j, 0, j}, rows.pack(j)[0]...);
+            use(Place{j, 0, j}, rows[j]...);
         }
     }
     template <class Compute, class... Rows>
     void write(T* destination, Compute compute, const Rows&... rows) const {
 #pragma GCC ivdep
         for (Index j = 0; j < cols; ++j) {
-            destination[j] = from_acc<T>(compute(Place{j, 0, j}, rows.pack(j)[0]...));
+            destination[j] = from_acc<T>(compute(Place{j, 0, j}, rows[j]...));
         }
     }
     template <class V, class Combine>
@@ -137,7 +116,7 @@ struct Row {
     A absent;
 
     Row(const Own&, const T* source, A absent = 0) : source(source), absent(absent) {}
-    Elements<T> pack(int64_t index) const { return Own::load(source, index, absent); }
+    A operator[](int64_t column) const { return source ? to_acc(source[column]) : absent; }
 };
 
 // In the place of a stream: the rows that are this thread's.

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "errors.h"
 #include "scheduler.h"
 #include "shared_memory.h"
 
 namespace emulate {
 
 namespace {
-
-constexpr size_t copy_bytes = 16;
 
 struct Copy {
     void* destination;
@@ -70,7 +69,7 @@ void land(int thread, int groups_before) {
 }  // namespace
 
 void copy_async(void* destination, const void* source, int bytes, Site site) {
-    site.code = __builtin_return_address(0);
+    note_code(site, __builtin_return_address(0));
     const int thread = running_thread();
     if (reinterpret_cast<uintptr_t>(destination) % copy_bytes != 0) {
         fail_misaligned(destination);
@@ -119,9 +118,7 @@ void land_copies(int thread) { land(thread, copies[thread].group + 1); }
 void require_no_copies(int thread) {
     const std::vector<Copy>& left = copies[thread].begun;
     if (!left.empty()) {
-        const Site& site = left.front().site;
-        fail("exits without having waited for a copy that it began at " + std::string(site.file) + ":" +
-             std::to_string(site.line));
+        fail("exits without having waited for a copy that it began at " + place(left.front().site));
     }
 }
 

@@ -33,9 +33,7 @@ void set_barriers_wait_for_exited(bool wait) { barriers_wait_for_exited = wait; 
 
 int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     leave_kernel();
-#ifdef TAPEGRAD_CHECKED
-    site.code = __builtin_return_address(0);
-#endif
+    note_code(site, __builtin_return_address(0));
     if (barrier.exited > 0 && barriers_wait_for_exited) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }

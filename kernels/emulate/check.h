@@ -25,6 +25,8 @@ namespace emulate {
 // An address in the kernel's code.
 using CodeAddress = const void*;
 
+constexpr size_t copy_bytes = 16;  // that an asynchronous copy writes
+
 namespace check {
 
 // ---- arrays, told by whoever launches ----
@@ -107,7 +109,7 @@ void confirm_reads(const void* address, size_t bytes);
 // A read by a device function, such as of a row by ldmatrix.
 void see_read(const void* address, size_t bytes, CodeAddress site);
 
-// An asynchronous copy to 16 bytes, of so many from its source, is begun, and waited for: between the
+// An asynchronous copy to copy_bytes, of so many from its source, is begun, and waited for: between the
 // two nobody may access its destination, nor change its source.
 void begin_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);
 void end_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);

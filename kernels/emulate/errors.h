@@ -9,6 +9,14 @@
 
 namespace emulate {
 
+// Notes where an entry point was called from. In the checked build a call is at one address; in the
+// other compilers may copy it.
+inline void note_code([[maybe_unused]] Site& site, [[maybe_unused]] CodeAddress code) {
+#ifdef TAPEGRAD_CHECKED
+    site.code = code;
+#endif
+}
+
 // Whether two threads wait in different places: known exactly in the checked build, whose compiler makes
 // no copies of a barrier; else by the line.
 bool is_elsewhere(const Site& a, const Site& b);

@@ -1,20 +1,12 @@
 #include "tensor.h"
 
+#include "errors.h"
 #include "scheduler.h"
 #include "shared_memory.h"
 
 namespace emulate {
 
 namespace {
-
-// In the checked build a call is at one address; in the other compilers may copy it.
-void note_code(Site& site, CodeAddress code) {
-#ifdef TAPEGRAD_CHECKED
-    site.code = code;
-#else
-    (void)site, (void)code;
-#endif
-}
 
 // ---- ldmatrix ----
 
@@ -96,8 +88,7 @@ void load_matrices(unsigned* registers, int count, bool transposed, const void* 
     if (is_looked_at) {
         require_16_byte_alignment(row);
         if (!is_shared(row)) {
-            fail("ldmatrix at " + std::string(site.file) + ":" + std::to_string(site.line) +
-                 " reads memory that is not shared memory");
+            fail("ldmatrix at " + place(site) + " reads memory that is not shared memory");
         }
         check::see_read(row, 16, site.code);
     }

@@ -158,7 +158,6 @@ def _parser() -> argparse.ArgumentParser:
     emulate.add_argument(
         "--patience",
         type=float,
-        default=30.0,
         metavar="SECONDS",
         help="of processor time, after which a kernel of which no thread comes on is endless "
         "(30; 0: for ever)",

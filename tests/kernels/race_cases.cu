@@ -3,63 +3,16 @@
 // the entry point's name behind them.
 #include <atomic>
 #include <cstring>
-#include <string>
-#include <vector>
 
-#include "../../kernels/emulate/check.h"
 #include "../../kernels/reduce.cuh"
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#define CASE(name, ...) EXPORT const char* name(__VA_ARGS__)
+#include "cases.h"
 
-namespace {
-
-constexpr int threads = 64;
-
-template <class Launch>
-const char* outcome(Launch launch) {
-    static std::string message;
-    try {
-        launch();
-    } catch (const KernelError& error) {
-        message = std::string(error.kind()) + ": " + error.what();
-        return message.c_str();
-    } catch (const emulate::Interrupted&) {
-        return "Interrupted";
-    }
-    return nullptr;
-}
-
-#define RUN(kernel, grid, block, ...) \
-    outcome([&] { LAUNCH(kernel, grid, block, 0, nullptr, __VA_ARGS__); })
-
-std::vector<emulate::check::GlobalArray> arrays;
-
-}  // namespace
-
-// ---- what the tests set ----
-
-EXPORT void forget_arrays() { arrays.clear(); }
-EXPORT void watch(void* address, int64_t bytes, const char* name) {
-    arrays.push_back({uintptr_t(address), size_t(bytes), name});
-    emulate::check::set_arrays(arrays, true);
-}
-EXPORT void set_schedule(int kind, uint64_t seed) {
-    emulate::set_schedule({emulate::Schedule(kind), seed});
-}
 EXPORT void interrupt_soon() {
     emulate::ask_whether_to_go_on([] { return false; });
 }
-EXPORT void count_bank_conflicts() { emulate::check::count_bank_conflicts(true); }
-EXPORT const char* bank_conflicts() {
-    static std::string text;
-    text.clear();
-    for (const auto& line : emulate::check::bank_conflicts()) {
-        text += line.place + " " + std::to_string(line.requests) + " " + std::to_string(line.passes) + " " +
-                std::to_string(line.passes_without_conflict) + "\n";
-    }
-    return text.c_str();
-}
+
+constexpr int threads = 64;
 
 // ---- barriers ----
 

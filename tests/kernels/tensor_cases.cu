@@ -1,58 +1,13 @@
 // Small kernels, right and wrong, with ldmatrix, mma.sync and cp.async, that tests/test_tensor_cores.py
 // runs in both builds of the emulator. Each entry point returns null, or the kind and message of the
 // error it ended in. Lines that a report must name have the entry point's name behind them.
-#include <vector>
-
 #include "../../kernels/tensor.cuh"
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#define CASE(name, ...) EXPORT const char* name(__VA_ARGS__)
+#include "cases.h"
 
-namespace {
-
-template <class Launch>
-const char* outcome(Launch launch) {
-    static std::string message;
-    try {
-        launch();
-    } catch (const KernelError& error) {
-        message = std::string(error.kind()) + ": " + error.what();
-        return message.c_str();
-    }
-    return nullptr;
-}
-
-#define RUN(kernel, grid, block, ...) \
-    outcome([&] { LAUNCH(kernel, grid, block, 0, nullptr, __VA_ARGS__); })
-
-std::vector<emulate::check::GlobalArray> arrays;
-
-}  // namespace
-
-EXPORT void set_schedule(int kind, uint64_t seed) {
-    emulate::set_schedule({emulate::Schedule(kind), seed});
-}
 EXPORT void set_tensor_cores(bool ampere) {
     emulate::set_tensor_cores(ampere ? emulate::ampere : emulate::hopper);
 }
-
-#ifdef TAPEGRAD_CHECKED
-EXPORT void forget_arrays() { arrays.clear(); }
-EXPORT void watch(void* address, int64_t bytes, const char* name) {
-    arrays.push_back({uintptr_t(address), size_t(bytes), name});
-    emulate::check::set_arrays(arrays, true);
-}
-EXPORT void count_bank_conflicts() { emulate::check::count_bank_conflicts(true); }
-EXPORT const char* bank_conflicts() {
-    static std::string text;
-    text.clear();
-    for (const auto& line : emulate::check::bank_conflicts()) {
-        text += line.place + " " + std::to_string(line.requests) + " " + std::to_string(line.passes) +
-                " " + std::to_string(line.passes_without_conflict) + "\n";
-    }
-    return text.c_str();
-}
-#endif
 
 namespace {
 

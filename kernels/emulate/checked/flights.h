@@ -9,8 +9,6 @@
 namespace emulate {
 namespace check {
 
-constexpr size_t copy_bytes = 16;
-
 extern size_t copies_in_flight;
 inline bool any_copy_in_flight() { return copies_in_flight > 0; }
 

@@ -54,7 +54,7 @@ class Program:
         *,
         schedule: str = "ascending",
         timeout: float | None = None,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         stdout: int | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Outcome:
@@ -62,11 +62,15 @@ class Program:
         threads get their turn, as for ``tg.kernel.check``: ``ascending``, ``descending``,
         ``random:7``, ``random:7:40-42``; ValueError for what is none. patience: how many seconds of
         processor time a kernel may run in which no thread ends or meets others, before it counts
-        as endless (0: for ever). stdout: as ``subprocess`` takes it."""
+        as endless (30 by default; 0: for ever). stdout: as ``subprocess`` takes it."""
         order = " ".join(map(str, tuple(Schedule.parse(schedule))))
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder, "journal")
-            own = {"JOURNAL": str(journal), "SCHEDULE": order, "PATIENCE": str(patience)}
+            own = {
+                "JOURNAL": str(journal),
+                "SCHEDULE": order,
+                "PATIENCE": str(PATIENCE if patience is None else patience),
+            }
             process = subprocess.Popen(
                 [str(self.executable), *arguments],
                 stdout=stdout,
