@@ -34,7 +34,7 @@ PyObject* call_door(PyObject* self, PyObject* const* given, size_t flags, PyObje
             // What Python's function says in better words; not what a kernel or a signal's handler
             // has raised.
             if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
-                !PyErr_ExceptionMatches(PyExc_LookupError) &&
+                !PyErr_ExceptionMatches(PyExc_LookupError) && !PyErr_ExceptionMatches(PyExc_MemoryError) &&
                 !PyErr_ExceptionMatches(PyExc_ArithmeticError)) {
                 return nullptr;
             }
