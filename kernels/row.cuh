@@ -332,7 +332,9 @@ void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t str
             LAUNCH_AS(name, kernel, blocks_for(rows, Plan::rows_per_block), Plan::threads, 0, stream,
                       body, rows, cols, offset);
         };
-        if (in_packs) {
+        if constexpr (sizeof(T) == 8) {  // two elements are a pack: one by one they cost no more
+            launch(row_kernel<T, Plan, Layout::single, Body>);
+        } else if (in_packs) {
             launch(row_kernel<T, Plan, Layout::packs, Body>);
         } else {
             launch(row_kernel<T, Plan, Layout::peeled, Body>);

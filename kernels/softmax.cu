@@ -12,10 +12,11 @@ namespace {
 
 constexpr int kept_bytes = 128;
 
-template <class T, bool logarithm>
+template <class T>
 struct SoftmaxForward {
     T* y;
     const T* x;
+    bool logarithm;
 
     template <class Own>
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
@@ -33,10 +34,11 @@ struct SoftmaxForward {
     }
 };
 
-template <class T, bool logarithm>
+template <class T>
 struct SoftmaxBackward {
     T* dx;
     const T *dy, *y;
+    bool logarithm;
 
     template <class Own>
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
@@ -56,13 +58,13 @@ struct SoftmaxBackward {
 template <class T, bool logarithm>
 void forward(T* y, const T* x, int64_t rows, int64_t cols, cudaStream_t stream) {
     for_each_row<T, kept_bytes>("softmax_forward", rows, cols, stream,
-                                SoftmaxForward<T, logarithm>{y, x}, y, x);
+                                SoftmaxForward<T>{y, x, logarithm}, y, x);
 }
 
 template <class T, bool logarithm>
 void backward(T* dx, const T* dy, const T* y, int64_t rows, int64_t cols, cudaStream_t stream) {
     for_each_row<T, kept_bytes>("softmax_backward", rows, cols, stream,
-                                SoftmaxBackward<T, logarithm>{dx, dy, y}, dx, dy, y);
+                                SoftmaxBackward<T>{dx, dy, y, logarithm}, dx, dy, y);
 }
 
 }  // namespace
