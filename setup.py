@@ -2,7 +2,7 @@
 
 ``_emulated``, ``_tape`` and ``_native`` are built where there is a C++ compiler, ``_cuda`` where
 there are nvcc and a driver or it is asked for; without any the package is pure Python. The last
-line of output says what was left out and why. The work is done by src/tapegrad/_build.py, loaded by
+line of output says what was left out and why. The work is done by src/tapegrad/_build, loaded by
 its path because tapegrad cannot be imported yet.
 """
 
@@ -21,8 +21,10 @@ ROOT = Path(__file__).resolve().parent
 
 
 def load_build_module():
-    path = ROOT / "src" / "tapegrad" / "_build.py"
-    spec = importlib.util.spec_from_file_location("tapegrad_build", path)
+    folder = ROOT / "src" / "tapegrad" / "_build"
+    spec = importlib.util.spec_from_file_location(
+        "tapegrad_build", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

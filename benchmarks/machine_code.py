@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tapegrad import _build
+from tapegrad._build.kernel_plans import NVCC_FLAGS
+from tapegrad._build.resources import parse_resources
 
 ARCHITECTURE = "sm_90a"
 _LINE = re.compile(r'\s*//## File "(.*?)", line (\d+)')
@@ -98,7 +100,7 @@ def machine_code(text: str, loop: str = "") -> dict[str, MachineCode]:
     with tempfile.TemporaryDirectory() as folder:
         source, code = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
         source.write_text(text, encoding="utf-8")
-        command = [*nvcc.command, *_build.NVCC_FLAGS, f"-arch={ARCHITECTURE}", "-lineinfo"]
+        command = [*nvcc.command, *NVCC_FLAGS, f"-arch={ARCHITECTURE}", "-lineinfo"]
         command += ["-Xptxas=-v", f"-I{_build.source_root() / 'kernels'}", "-cubin", str(source)]
         made = subprocess.run([*command, "-o", str(code)], capture_output=True, text=True)
         if made.returncode:
@@ -106,7 +108,7 @@ def machine_code(text: str, loop: str = "") -> dict[str, MachineCode]:
         listing = subprocess.run(
             [nvdisasm, "-c", "-g", str(code)], capture_output=True, text=True, check=True
         ).stdout
-    occupied = {_plain(r.kernel): r for r in _build.parse_resources(made.stderr)}
+    occupied = {_plain(r.kernel): r for r in parse_resources(made.stderr)}
     found = {}
     for mangled, body in _functions(listing):
         used = occupied[_plain(mangled)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from tapegrad import _build, doctor
-from tapegrad._build import Architectures, BuildError, Compiler
+from tapegrad._build import BuildError, Compiler, building, installing, resources
+from tapegrad._build import cache as caching
+from tapegrad._build.architectures import Architectures
 
 NVCC = Compiler(("/opt/cuda/bin/nvcc",), "nvcc 13.0.88")
 CXX = Compiler(("/usr/bin/g++",), "g++ 12.2.0")
@@ -116,7 +120,7 @@ def test_nvcc_of_nvidias_wheels_is_found(tmp_path, monkeypatch):
     runtime.parent.mkdir()
     runtime.touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.setattr(_build.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     found = _build.find_nvcc({"PATH": ""})
     assert found == Compiler((str(nvcc),), "nvcc 13.2.1")
     monkeypatch.undo()
@@ -166,7 +170,7 @@ def test_cuda_on_without_a_compiler_fails_loudly(sources):
 
 def test_native_loops_are_compiled_for_every_level_of_instructions(monkeypatch):
     for machine, levels in (("x86_64", ["v2", "v3", "v4"]), ("aarch64", ["host"])):
-        monkeypatch.setattr(_build.platform, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
         plan = _build.plan_native(CXX, _build.source_root())
         assert plan.architectures == " ".join(levels)
         loops = [unit for unit in plan.units if unit.source.parent.name == "loops"]
@@ -188,8 +192,7 @@ def test_setup_fails_or_goes_on_without_compilers(tmp_path):
     project = tmp_path / "project"
     for folder in ("kernels", "csrc"):
         shutil.copytree(CHECKOUT / folder, project / folder)
-    (project / "src" / "tapegrad").mkdir(parents=True)
-    shutil.copy(CHECKOUT / "src/tapegrad/_build.py", project / "src/tapegrad")
+    shutil.copytree(CHECKOUT / "src/tapegrad/_build", project / "src/tapegrad/_build")
     (project / "src" / "tapegrad" / "__init__.py").touch()
     shutil.copy(CHECKOUT / "setup.py", project)
     metadata = '[project]\nname = "tapegrad"\nversion = "0"\n'
@@ -227,11 +230,11 @@ def test_cuda_is_compiled_where_there_is_a_driver_or_it_is_asked_for(sources, mo
         (False, {"TAPEGRAD_CUDA_ARCHS": "90a"}, True),
         (True, {"TAPEGRAD_CUDA": "off"}, False),
     ):
-        monkeypatch.setattr(_build, "has_driver", lambda driver=driver: driver)
+        monkeypatch.setattr(installing, "has_driver", lambda driver=driver: driver)
         choice = _build.choose_extensions(CXX, NVCC, sources, environ)
         assert ("cuda" in {plan.device for plan in choice.plans}) is built
         assert choice.cuda_required is (environ.get("TAPEGRAD_CUDA") == "on")
-    monkeypatch.setattr(_build, "has_driver", lambda: False)
+    monkeypatch.setattr(installing, "has_driver", lambda: False)
     choice = _build.choose_extensions(CXX, NVCC, sources, {})
     assert "no driver" in choice.left_out["cuda"]
     assert "TAPEGRAD_CUDA=on" in choice.left_out["cuda"]
@@ -292,7 +295,8 @@ def cache(sources, tmp_path, monkeypatch):
     folder.chmod(0o777)
     monkeypatch.setenv("TAPEGRAD_CACHE", str(folder))
     plan = _build.plan_emulated(CXX, sources, {})
-    monkeypatch.setattr(_build, "plan_for", lambda device: plan)
+    for module in (_build, caching):
+        monkeypatch.setattr(module, "plan_for", lambda device: plan)
     path = _build.cached_path(plan)
     path.parent.mkdir(mode=0o700)
     path.write_bytes(b"not a library")
@@ -334,7 +338,7 @@ def test_what_others_may_change_is_compiled_again(cache, monkeypatch, mode):
     path.chmod(mode)
     assert _build.cached(plan) is None
     built = []
-    monkeypatch.setattr(_build, "build", lambda *arguments: built.append(arguments))
+    monkeypatch.setattr(caching, "build", lambda *arguments: built.append(arguments))
     _build.build_into_cache("emulated")
     assert built
     objects = _build.objects_folder()
@@ -366,9 +370,9 @@ def test_build_compiles_only_what_changed(sources, tmp_path, monkeypatch):
     if cxx is None:
         pytest.skip("needs a C++ compiler")
     compiled = []
-    run = _build._run
+    run = building.run
     monkeypatch.setattr(
-        _build, "_run", lambda command, subject: compiled.append(subject) or run(command, subject)
+        building, "run", lambda command, subject: compiled.append(subject) or run(command, subject)
     )
 
     def build():
@@ -433,11 +437,11 @@ ptxas info    : Function properties for _Z4slowv
     48 bytes stack frame, 24 bytes spill stores, 16 bytes spill loads
 ptxas info    : Used 255 registers, used 0 barriers, 386 bytes cmem[0]
 """
-    fast, slow = _build.parse_resources(report)
-    assert fast == _build.Resources("_Z4fastv", "90a", 34, 4096, 0, 0, 0)
-    assert slow == _build.Resources("_Z4slowv", "80", 255, 0, 48, 24, 16)
+    fast, slow = resources.parse_resources(report)
+    assert fast == resources.Resources("_Z4fastv", "90a", 34, 4096, 0, 0, 0)
+    assert slow == resources.Resources("_Z4slowv", "80", 255, 0, 48, 24, 16)
 
 
 def test_kernel_names_are_shortened():
     name = "void (anonymous namespace)::tile_kernel<float, (int)128>(float*, float const*, long)"
-    assert _build._shorten(name) == "tile_kernel<float, 128>"
+    assert resources._shorten(name) == "tile_kernel<float, 128>"

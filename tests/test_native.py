@@ -17,6 +17,7 @@ from native_loops import LEVELS, THREADS, needs_loops, placed, plain, restored  
 
 import tapegrad as tg
 from tapegrad import _build
+from tapegrad._build import building
 from tapegrad.core import native
 from tapegrad.optim.steps import options_of
 from tapegrad.optim.steps.scalars import NUMBERS
@@ -962,7 +963,7 @@ def test_no_function_of_one_level_is_linked_for_another() -> None:
     units = [u for u in _build.plan_native(cxx, _build.source_root()).units if known in u.command]
     objects = [_build.objects_folder() / f"{unit.source.stem}-{unit.key}.o" for unit in units]
     with ThreadPoolExecutor(_build.cores()) as executor:
-        list(executor.map(_build._compile, units, objects))
+        list(executor.map(building._compile, units, objects))
     assert objects
     said = subprocess.check_output(["nm", "-C", "--defined-only", *map(str, objects)], text=True)
     symbols = [line.split(maxsplit=2) for line in said.splitlines() if line.count(" ") >= 2]

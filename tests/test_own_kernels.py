@@ -33,6 +33,7 @@ from own_kernels import (
 
 import tapegrad as tg
 from tapegrad import _build
+from tapegrad._build import building
 from tapegrad.core import kernels, native
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
@@ -708,8 +709,8 @@ def test_what_is_compiled_is_kept_and_only_if_it_is_ours(tmp_path, monkeypatch):
     monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
     text = unit.unit_text(tail.source, tail.source.function("tail"), None)
     calls = []
-    run = _build._run
-    monkeypatch.setattr(_build, "_run", lambda *a: calls.append(a[1]) or run(*a))
+    run = building.run
+    monkeypatch.setattr(building, "run", lambda *a: calls.append(a[1]) or run(*a))
     path = unit.compiled(text, "tail", "emulated", ".", False)
     assert sum("tail-" in call for call in calls) == 1
     count = len(calls)

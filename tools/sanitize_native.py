@@ -47,6 +47,7 @@ OPTIONS = {
 def sanitized(folder: Path) -> dict[str, str] | str:
     """Compile the modules into the folder: the environment that they need, or why there is none."""
     from tapegrad import _build
+    from tapegrad._build import native_plans
 
     cxx = _build.find_cxx()
     if cxx is None:
@@ -63,12 +64,14 @@ def sanitized(folder: Path) -> dict[str, str] | str:
     if tried.returncode:
         return f"{cxx} has no sanitizers ({(tried.stderr.strip() or 'it fails').splitlines()[-1]})"
     # What loops read does not depend on how they are optimised: more would take minutes.
-    _build.LOOP_FLAGS = ("-O1", *(flag for flag in _build.LOOP_FLAGS if flag != "-O3"))
+    native_plans.LOOP_FLAGS = (
+        "-O1", *(flag for flag in native_plans.LOOP_FLAGS if flag != "-O3")
+    )  # fmt: skip
     environ = {**os.environ, "CXXFLAGS": " ".join(FLAGS)}
     objects = _build.objects_folder()
     for name, plan in (("_native", _build.plan_native), ("_tape", _build.plan_tape)):
         _build.build(plan(cxx, ROOT, environ), folder / f"{name}.so", objects)
-    flags = _build._numpy_flags("plain_malloc", cxx, environ)
+    flags = native_plans.numpy_flags("plain_malloc", cxx, environ)
     source = str(Path(__file__).with_name("plain_malloc.cpp"))
     subprocess.run([*flags, "-shared", source, "-o", str(folder / "plain_malloc.so")], check=True)
     return {**OPTIONS, "LD_PRELOAD": runtime}

@@ -1,0 +1,44 @@
+"""Carrying out a plan."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .compilers import cores, run
+from .files import is_ours, replacing
+from .plans import Plan, Unit
+
+
+def build(plan: Plan, output: Path, objects: Path) -> Path:
+    """Compiles what is not yet in the folder ``objects`` and links it into ``output``.
+
+    Several processes may do so at once: every file is written under a temporary name and then
+    renamed, which replaces it in one step.
+    """
+    objects.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    paths = [objects / f"{unit.source.stem}-{unit.key}.o" for unit in plan.units]
+    # What takes longest goes first: the bindings, with pybind11's templates, then by size.
+    jobs = sorted(
+        zip(plan.units, paths, strict=True),
+        key=lambda job: (job[0].source.suffix == ".cu", -job[0].source.stat().st_size),
+    )
+    with ThreadPoolExecutor(cores()) as executor:
+        for result in [executor.submit(_compile, unit, path) for unit, path in jobs]:
+            result.result()
+    with replacing(output) as temporary:
+        run([*plan.link, "-o", str(temporary), *map(str, paths)], f"linking {output.name}")
+    return output
+
+
+def _compile(unit: Unit, path: Path) -> None:
+    if is_ours(path):
+        os.utime(path)  # still in use
+        return
+    with replacing(path) as temporary:
+        run(
+            [*unit.command, "-c", str(unit.source), "-o", str(temporary)],
+            f"compiling {unit.source.name}",
+        )
