@@ -238,8 +238,15 @@ WRONG_CHECKS = [
     (
         lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}),
         ValueError,
-        "made shape",
+        r"\[gather\] inputs\['index'\] made shape",
     ),
+    (lambda: tg.kernel.check(tail, inputs={"z": len}), ValueError, r"the inputs are \['x'\]"),
+    (lambda: tg.kernel.check(tail, inputs={"x": 3}), TypeError, "must be a function of sizes"),
+    (lambda: tg.kernel.check(tail, sizes={"n": 3}), TypeError, r"sizes\['n'\] must be whole"),
+    (lambda: tg.kernel.check(tail, sizes={"n": [2.5]}), TypeError, r"whole numbers, .* \[2.5\]"),
+    (lambda: tg.kernel.check(tail, sizes={"n": []}), ValueError, "must be sizes to try"),
+    (lambda: tg.kernel.check(tail, sizes={"n": [-3]}), ValueError, r"sizes to try, .* \[-3\]"),
+    (lambda: tg.kernel.check(tail, seconds=0), ValueError, "seconds= must be more than 0, got 0"),
 ]
 
 

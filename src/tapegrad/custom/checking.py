@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from .guarded import PLACES
 from .mutating import survivors
 from .report import Again, Report
 from .runs import Runs
-from .samples import Draws, dimensions, draw, element_types, samples
+from .samples import Draws, check_draws, dimensions, draw, element_types, samples
 from .shrinking import Failure, shrink
 from .trial import SCHEDULES, Trial, Wrong, trials
 
@@ -70,13 +71,26 @@ def check(
     if missing or unknown:
         problem = f"needs {missing}" if missing else f"has no {sorted(unknown)}"
         raise ValueError(f"[{kernel.name}] {problem}: its numbers are {[*kernel.numbers]}")
-    for name in sizes or {}:
+    for name, values in (sizes or {}).items():
         if name not in kernel.signature.sizes:
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
+        _check_values(f"[{kernel.name}] sizes[{name!r}]", values)
+    if not seconds > 0:
+        raise ValueError(f"[{kernel.name}] seconds= must be more than 0, got {seconds}")
+    check_draws(kernel.name, kernel.signature, inputs or {})
     library("emulated")
     only = chosen_schedule() if schedule is None else Schedule.parse(schedule)
     draws = {**kernel.draws, **(inputs or {})}
     return _Check(kernel, told, sizes or {}, draws, only, seconds).run(mutate)
+
+
+def _check_values(what: str, values: Any) -> None:
+    try:
+        whole = [operator.index(n) for n in values]
+    except TypeError:
+        raise TypeError(f"{what} must be whole numbers, like (1, 33), got {values!r}") from None
+    if not whole or min(whole) < 0:
+        raise ValueError(f"{what} must be sizes to try, like (1, 33), got {values!r}")
 
 
 class _Check:

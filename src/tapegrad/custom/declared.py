@@ -21,6 +21,7 @@ from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
 from .launch import FLOATS, Grid, Launch, Planned, actual
+from .samples import check_draws
 
 _PLAIN = (float, int, bool)
 Described = tuple[tuple[tuple[int, ...], Any], ...]  # the shape and the dtype of each array
@@ -56,6 +57,13 @@ class Kernel(Checkable):
         if any(item.optional for item in (*signature.results, *signature.scratch)):
             raise ValueError(f"[{name}] '?' is for gradients, not in {signature.text!r}")
         self.numbers = keyword_numbers(body, signature, name)
+        made = {item.name for item in (*signature.results, *signature.scratch)}
+        twice = {*signature.sizes, *made} & {*self.numbers} | {"itemsize"} & {*signature.sizes}
+        if twice:
+            raise ValueError(
+                f"[{name}] {sorted(twice)} would mean two things: arrays, sizes, numbers and "
+                "'itemsize' need names of their own"
+            )
         self.forward = Launch(
             source.function(name),
             signature,
@@ -69,7 +77,9 @@ class Kernel(Checkable):
         self.rule = gradient if callable(gradient) else None
         if isinstance(gradient, str):
             self.backward = self._gradient_launch(gradient, grid)
-        elif gradient is not None and self.rule is None:
+        elif self.rule is not None:
+            self._check_rule(self.rule)
+        elif gradient is not None:
             raise TypeError(
                 f"[{name}] gradient= is the name of a function in the source, a function of "
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
@@ -78,9 +88,7 @@ class Kernel(Checkable):
         if loops is not None:
             self.units["cpu"] = loops
         self.draws = dict(draws or {})
-        unknown = {*self.draws} - {item.name for item in signature.inputs}
-        if unknown:
-            raise ValueError(f"[{name}] inputs= names {sorted(unknown)}, which are no inputs")
+        check_draws(name, signature, self.draws)
         self._call = inspect.Signature(
             [
                 *(
@@ -193,10 +201,13 @@ class Kernel(Checkable):
         count = len(self.signature.results)
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
-            device = xp._operations.device
+            device, shares = xp._operations.device, xp.library.may_share_memory
             with no_grad():
                 y = self.run_body([wrap(a, device) for a in arrays], numbers)
-            return tuple(t._array for t in y) if count > 1 else y[0]._array
+            made: list[Any] = []
+            for a in (t._array for t in y):  # as a kernel's, results are no views
+                made.append(a.copy() if any(shares(a, b) for b in (*arrays, *made)) else a)
+            return tuple(made) if count > 1 else made[0]
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
             device = xp._operations.device
@@ -246,6 +257,42 @@ class Kernel(Checkable):
         told = {name: value for name, value, *_ in numbers}
         return launch.planned(dtype, sizes, told, without)
 
+    def run_body(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """The same, and for inputs that the kernel takes: of the shapes and dtypes, and on the
+        device, that the kernel's results are. Raises TypeError, ValueError and RuntimeError."""
+        described = _described([t._array for t in tensors])
+        try:
+            self.understood(described)
+        except TypeError:  # a check computes in float64 what a kernel of float32 does
+            return super().run_body(tensors, numbers)
+        plan = self._plan(self.forward, described, _key(numbers))
+        results = super().run_body(tensors, numbers)
+        for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
+            _, shape, dtype, _ = made
+            said = f"[{self.name}] the body's {item}"
+            if tuple(t.shape) != shape:
+                raise ValueError(f"{said} must be of shape {shape}, got {tuple(t.shape)}")
+            if t.dtype != dtype:
+                raise TypeError(f"{said} must be {dtype}, as the kernel's, got {t.dtype}")
+            if t._device is not tensors[0]._device:
+                raise RuntimeError(
+                    f"{said} must be on {tensors[0].device}, as its inputs, got {t.device}"
+                )
+        return results
+
+    def _check_rule(self, rule: Callable) -> None:
+        """Raise TypeError where a gradient that is a function cannot be called as one."""
+        given = [f"d{item.name}" for item in self.signature.results]
+        given += [item.name for item in self.signature.inputs]
+        try:
+            inspect.signature(rule).bind(*given, **self.numbers)
+        except TypeError as error:
+            numbers = [f"{n}={n}" for n in self.numbers]
+            raise TypeError(
+                f"[{self.name}] gradient= is called as rule({', '.join([*given, *numbers])}): "
+                f"{error}"
+            ) from None
+
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
         return results if len(results) > 1 else results[0]
@@ -264,9 +311,20 @@ class Kernel(Checkable):
     def _gradient_launch(self, text: str, grid: Grid) -> Launch:
         """The function that ``gradient="f"`` or ``"f -> dx, dw? = 0; scratch[rows]"`` names."""
         name, _, said = (part.strip() for part in text.partition("->"))
+        if not name:
+            raise ValueError(
+                f"[{self.name}] gradient={text!r} names no function of the source: write it like "
+                "'backward', or 'backward -> dx, dw = 0'"
+            )
         function = self.source.function(name)
         whole = {item.name: item for item in (*self.signature.inputs, *self.signature.results)}
         said, _, scratch = said.partition(";")
+        taken = {*whole} & {f"d{n}" for n in whole}
+        if taken:
+            raise ValueError(
+                f"[{self.name}] {sorted(taken)} would be gradients, too: give these arrays names "
+                "without a 'd' before another's"
+            )
         told = {item.name: item for item in (*read_items(said), *read_items(scratch))}
         parameters = [p.name for p in function.parameters]
         given = [item for item in whole.values() if item.name in parameters]
@@ -343,6 +401,19 @@ def _described(arrays: Sequence[Any]) -> Described:
 def _key(numbers: Mapping[str, Any]) -> tuple:
     """Numbers as a key of plans, which tells 2 from 2.0, and 0.0 from -0.0."""
     return tuple([(n, v, type(v), v or repr(v)) for n, v in numbers.items()])
+
+
+def name_of(body: Any, name: Any) -> str:
+    """What a kernel is called: as was said, or like its body. Raises TypeError."""
+    if not callable(body) or isinstance(body, type):
+        raise TypeError(
+            f"[{name or 'kernel'}] what is declared is a function of tensors, which says what the "
+            f"kernel computes, got {body!r}"
+        )
+    own = getattr(body, "__name__", None) if name is None else name
+    if not isinstance(own, str):
+        raise TypeError(f"[kernel] name= must be the name of a function of the source, got {own!r}")
+    return own
 
 
 def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:

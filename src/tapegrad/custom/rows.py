@@ -19,7 +19,7 @@ from tapegrad.fusion.compiled import address_of
 from tapegrad.fusion.functions import TYPES
 from tapegrad.units import CompileError, Source, read
 
-from .declared import Kernel, keyword_numbers
+from .declared import Kernel, keyword_numbers, name_of
 from .launch import Grid
 
 _RESERVED = {"columns", "row", "start", "stream", "A", "T", "Own", "OneNumber"}
@@ -39,7 +39,7 @@ def rows(
     declared = Signature(signature)
 
     def declare(body: Callable) -> Kernel:
-        name = called or body.__name__
+        name = name_of(body, called)
         if not name.isidentifier():
             raise ValueError(f"[row] name={name!r} is no name that a function in C++ could have")
         written = RowText(name, declared, keyword_numbers(body, declared, name))
