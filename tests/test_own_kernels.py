@@ -625,6 +625,11 @@ def test_results_of_a_body_are_no_views_of_its_inputs():
     assert (x.tolist(), y.tolist(), z.tolist()) == ([1, 1], [2, 2], [3, 3])
 
 
+def test_a_default_that_is_no_number():
+    with pytest.raises(TypeError, match=r"\[tail\] k='a' stands behind a '\*', so it must be a nu"):
+        tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x, *, k="a": x)
+
+
 @pytest.mark.parametrize("what", [7, int, None])
 def test_what_is_no_body(what):
     with pytest.raises(TypeError, match=r"\[tail\] what is declared is a function of tensors"):

@@ -175,6 +175,11 @@ WRONG = [
     (BODY, ROWS, {"slope": 1.0}, TypeError, "are the keyword arguments of the body"),
     (BODY, ROWS, {"gradient": 7}, TypeError, "gradient= is"),
     (BODY, ROWS, {"name": "a row"}, ValueError, "is no name"),
+    (BODY, ROWS, {"name": "main"}, ValueError, "'main', a word of C"),
+    (BODY[:-8], ROWS, {}, ValueError, r"a '}' is missing in the body of a row"),
+    (BODY + "} {", ROWS, {}, ValueError, r"there is a '}' too many"),
+    ("// y", ROWS, {}, ValueError, r"nothing writes \['y'\] in the body '// y'"),
+    (BODY, ROWS, {"gradient": ""}, ValueError, r"nothing writes \['dx'\]"),
 ]
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, update_wrapper
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -429,4 +430,11 @@ def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str
             f"inputs are ({', '.join(inputs)}): they must be the same, and numbers stand behind a "
             f"'*', like def {name}({', '.join(inputs)}, *, eps=1e-5)"
         )
-    return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    numbers = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    for n, default in numbers.items():
+        if default is not inspect.Parameter.empty and not isinstance(default, Number):
+            raise TypeError(
+                f"[{name}] {n}={default!r} stands behind a '*', so it must be a number: what a "
+                "kernel computes depends on nothing else than its inputs and numbers"
+            )
+    return numbers

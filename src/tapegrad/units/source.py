@@ -21,14 +21,15 @@ DTYPES = {
 INTEGERS = {"int": "int32", "int32_t": "int32", "unsigned": "uint32", "uint32_t": "uint32"}
 INTEGERS |= {"int64_t": "int64", "long long": "int64", "long": "int64", "size_t": "uint64"}
 NUMBERS = ("float", "double")
-# What C++ lets nobody call anything.
+# What C++ lets nobody call a function or a parameter.
 _KEYWORDS = """
 alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class
 compl const const_cast constexpr continue decltype default delete do double dynamic_cast else enum
-explicit export extern false float for friend goto if inline int long mutable namespace new noexcept
-not not_eq nullptr operator or or_eq private protected public register reinterpret_cast return short
-signed sizeof static static_assert static_cast struct switch template this thread_local throw true
-try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+explicit export extern false float for friend goto if inline int long main mutable namespace new
+noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
+return short signed sizeof static static_assert static_cast struct switch template this
+thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+wchar_t while xor xor_eq
 """
 KEYWORDS = frozenset(_KEYWORDS.split())
 
