@@ -12,6 +12,7 @@ from own_kernels import SOURCE, gated, gather, summary, tail
 
 import tapegrad as tg
 from tapegrad import cli
+from tapegrad.core import native
 from tapegrad.custom import patience
 from tapegrad.custom.child import Died, in_child
 from tapegrad.fusion import run
@@ -141,6 +142,9 @@ def test_an_expression_is_checked():
     report = tg.kernel.check(f, slope=0.7)
     assert report, report
     assert report.findings[-1].said.startswith("2 of 2 noticed"), report
+    if native.compiled is not None:
+        said = next(f.said for f in report.findings if f.what == "loops on cpu")
+        assert said.startswith("float32, float64, float16, bfloat16; 9 sizes, 4 places"), report
     assert report.launches > 500
     assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
 
@@ -177,6 +181,31 @@ def test_a_fused_kernel_that_is_broken_is_reported(name, monkeypatch):
     said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
     assert what in said, report
     assert re.search(words, said[what]), report
+
+
+@pytest.mark.skipif(native.compiled is None, reason=str(native.status))
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("exp(", "1.001f * exp(", "y .*should be"),
+        ("; ++j", "; j += 2", "y .* is nan, and should be"),
+        ("< last", "<= last", "out of bounds|memory behind it was written"),
+    ],
+)
+def test_a_fused_loop_that_is_broken_is_reported(old, new, words, monkeypatch):
+    write = run.write_loop
+
+    def broken(kernel):
+        written = write(kernel)
+        assert old in written.text
+        written.text = written.text.replace(old, new)
+        return written
+
+    monkeypatch.setattr(run, "write_loop", broken)
+    report = tg.kernel.check(tg.kernel.elementwise("exp(a) * a"), sizes={"n": (0, 200)})
+    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
+    assert [*said] == ["loops on cpu"], report
+    assert re.search(words, said["loops on cpu"]), report
 
 
 def test_a_wrong_rule_is_reported():

@@ -59,6 +59,10 @@ class Checkable:
         of sources, others that are compiled instead."""
         raise NotImplementedError
 
+    def loops(self) -> Any:
+        """The units of ``cpu``, as ``compiled``'s; None where the body runs there."""
+        return None
+
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         raise NotImplementedError
 

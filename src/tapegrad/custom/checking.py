@@ -47,7 +47,8 @@ def check(
     float64; with arrays aligned, misaligned, and at the end of readable memory, between pages that
     cannot be touched; in ascending, descending and random order of threads. second gradient:
     ``gradcheck`` and ``gradgradcheck`` in float64. accesses: races, memory out of bounds, shared
-    memory that nothing wrote. mutants: with one barrier, shuffle, atomic or bound taken away at a
+    memory that nothing wrote. loops on cpu: of rows and elements, values and gradient once more,
+    of the loops that run there. mutants: with one barrier, shuffle, atomic or bound taken away at a
     time, all of these must not be right.
 
     sizes: for names of the signature, the values to try. inputs: for names of inputs, functions of
@@ -124,6 +125,7 @@ class _Check:
             self._rule()
             self._gradients()
             self._accesses()
+            self._loops()
             if not mutate:
                 report.add("mutants", None, "left out")
             elif not report.ok:
@@ -306,6 +308,34 @@ class _Check:
                 except KernelError as error:
                     return str(error)
         return ""
+
+    # ---- the same on the CPU ----
+
+    def _loops(self) -> None:
+        """Of rows and elements: values and gradient of the loops that run on ``cpu``."""
+        units = self.kernel.loops()
+        if units is None or not self.report.ok:
+            return
+
+        def work(note: Callable[[str], None]) -> tuple[float, str]:
+            largest = 0.0
+            for dtype in self.types:
+                for index in range(len(self.samples)):
+                    for trial in self._trials(index, dtype):
+                        try:
+                            errors = [trial.run(units, p, [None], note) for p in PLACES]
+                        except Wrong as problem:
+                            return largest, str(problem)
+                        largest = max(largest, *errors)
+            return largest, ""
+
+        found = self.in_child(work, "loops on cpu")
+        if found is not None:
+            largest, wrong = found
+            kinds = ", ".join(map(str, self.types))
+            said = f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places; "
+            said += f"{largest:.0%} of the error allowed"
+            self.report.add("loops on cpu", not wrong, wrong or said)
 
     def _mutants(self) -> None:
         def prove(changed: dict[str, str], note: Callable[[str], None]) -> None:

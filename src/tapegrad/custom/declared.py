@@ -307,6 +307,9 @@ class Kernel(Checkable):
         text = (changed or {}).get(self.source.text, self.source.text)
         return {"emulated": Unit(replace(self.source, text=text), "emulated", checked)}
 
+    def loops(self) -> dict[str, Any] | None:
+        return {"cpu": self.units["cpu"]} if "cpu" in self.units else None
+
     # ---- the gradient's kernel ----
 
     def _gradient_launch(self, text: str, grid: Grid) -> Launch:

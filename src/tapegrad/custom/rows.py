@@ -55,14 +55,15 @@ def rows(
             gradient=gradient if own is None else f"{name}_backward",
             grid=Grid(),
             draws=draws,
-            loops=RowLoops(source) if _loops_compile() else None,
+            loops=RowLoops(source) if loops_compile() else None,
         )
 
     return declare
 
 
 @cache
-def _loops_compile() -> bool:
+def loops_compile() -> bool:
+    """Whether there is a compiler of loops for ``cpu``, and what runs them."""
     return native.compiled is not None and _build.find_cxx() is not None
 
 
