@@ -4,6 +4,7 @@ what the check of a kernel notices. (U07, R12)"""
 from __future__ import annotations
 
 import copy
+import gc
 import linecache
 import os
 import pickle
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from conftest import DEVICES
 from own_kernels import (
     GATES,
     OWN_PROCESS,
+    PAIR,
     SOURCE,
     cubed,
     gated,
@@ -34,6 +37,7 @@ from own_kernels import (
 import tapegrad as tg
 from tapegrad import _build
 from tapegrad.core import kernels, native
+from tapegrad.core.devices import Device, bodies, overrides
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
 from tapegrad.units import CompileError, Source, unit
@@ -139,6 +143,47 @@ def test_declaring_again_leaves_earlier_ones(tmp_path):
         )
     x = tg.ones(2, device="emulated")
     assert [f(x).tolist() for f in made] == [[2, 2], [3, 3]]
+
+
+AGAIN = {
+    "kernel": lambda: tg.kernel(SOURCE, PAIR, name="swiglu")(gated),
+    "with its gradient": lambda: tg.kernel(SOURCE, PAIR, name="swiglu", gradient="swiglu_backward")(
+        gated
+    ),
+    "elementwise": lambda: tg.kernel.elementwise("a * b / (1 + exp(-a))"),
+    "row": lambda: tg.kernel.row(
+        "columns.write(y, [&](auto, A v, A w) { return v * w / (1 + exp(-v)); }, a, b);",
+        "a[*rows, cols], b[*rows, cols] -> y[*rows, cols]",
+        name="gated",
+    )(gated),
+}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("way", AGAIN)
+def test_a_kernel_is_kept_by_its_results_and_by_nothing_else(way, device):
+    """So that a cell of a notebook may run for ever; also what is registered goes."""
+
+    def registered():
+        gc.collect()
+        tables = bodies, overrides, Device(device).ops, vars(Device(device).xp)
+        return [[name for name in table if "#" in name] for table in tables]
+
+    AGAIN[way]()(*inputs(device, tg.float32, 3))  # what is kept once, for all of its form
+    before = registered()
+    kernel = AGAIN[way]()
+    seen = weakref.ref(kernel)
+    a, b = inputs(device, tg.float32, 3)
+    y = kernel(a, b)
+    (slope,) = tg.autograd.grad(kernel(a, b).sum(), a, create_graph=True)
+    slope.sum().backward()
+    del kernel, slope
+    gc.collect()
+    y.sum().backward()
+    assert b.grad is not None
+    del y, a, b
+    assert registered() == before
+    assert seen() is None
 
 
 def test_kernels_are_copied_and_pickled_by_name():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, update_wrapper
@@ -200,11 +201,12 @@ class Kernel(Checkable):
     def _declare(self) -> Callable:
         """The compiled caller of a primitive of its own: inputs x0, x1, ..., parameter numbers."""
         count = len(self.signature.results)
+        me: Any = weakref.proxy(self)  # what tables hold must keep no kernel that is declared again
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
             device, shares = xp._operations.device, xp.library.may_share_memory
             with no_grad():
-                y = self.run_body([wrap(a, device) for a in arrays], numbers)
+                y = me.run_body([wrap(a, device) for a in arrays], numbers)
             made: list[Any] = []
             for a in (t._array for t in y):  # as a kernel's, results are no views
                 made.append(a.copy() if any(shares(a, b) for b in (*arrays, *made)) else a)
@@ -213,16 +215,16 @@ class Kernel(Checkable):
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
             device = xp._operations.device
             tensors = [None if a is None else wrap(a, device) for a in arrays]
-            found = self.tensor_gradient(tensors, numbers, needs)
+            found = me.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
 
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
-            plan = self._plan(self.forward, _described(arrays), _key(numbers))
-            made = [*plan.run(device, self.units, self._named(arrays)).values()][:count]
+            plan = me._plan(me.forward, _described(arrays), _key(numbers))
+            made = [*plan.run(device, me.units, me._named(arrays)).values()][:count]
             return tuple(made) if count > 1 else made[0]
 
         def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
-            return self._launch_backward(device, arrays, numbers, needs)
+            return me._launch_backward(device, arrays, numbers, needs)
 
         saves = self.backward is not None and self._asks_for_results()
 
@@ -243,6 +245,7 @@ class Kernel(Checkable):
             ["g", "needs", "numbers", *["y"] * saves],
             lambda *tensors, numbers: self._plain(tensors, numbers),
             count,
+            owner=self,
         )
         bodies[f"{key}_backward"] = gradient
         types = [*self.units]
