@@ -371,3 +371,6 @@ def test_the_command(tmp_path, capsys):
     assert "WRONG" in capsys.readouterr().out
     assert cli.main(["check", str(file), "--only", "other"]) == 1
     assert "makes no kernel by tg.kernel to check (f, twice)" in capsys.readouterr().err
+    (tmp_path / "mine.cu").write_text(SUM)
+    assert cli.main(["check", str(tmp_path / "mine.cu")]) == 1
+    assert "mine.cu is CUDA: name the Python file" in capsys.readouterr().err

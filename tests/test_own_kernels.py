@@ -675,6 +675,24 @@ def test_a_default_that_is_no_number():
         tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x, *, k="a": x)
 
 
+def test_a_body_changes_no_input():
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x.mul_(x))
+    x = tg.ones(2) * 3
+    with pytest.raises(RuntimeError, match="read-only array: clone"):
+        f(x)
+    assert x.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_a_body_is_fused_and_knows_no_autocast(device):
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: (x * x) @ tg.eye(len(x)).to(x))
+    g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x * x)
+    x = tg.ones(2, device=device) * 3
+    assert tg.fuse(lambda x: g(x) + 1)(x).tolist() == [10, 10]
+    with tg.autocast(device, dtype=tg.float16):
+        assert f(x).dtype == tg.float32
+
+
 @pytest.mark.parametrize("what", [7, int, None])
 def test_what_is_no_body(what):
     with pytest.raises(TypeError, match=r"\[tail\] what is declared is a function of tensors"):

@@ -358,7 +358,7 @@ def forget(known: dict[Device, Callable], *names: str) -> None:
     for name in names:
         bodies.pop(name, None)
         overrides.pop(name, None)
-        for device in Device._known.values():
+        for device in tuple(Device._known.values()):
             device._ops.pop(name, None)
             vars(device._xp).pop(name, None)
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.amp.regions import regions, within
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
+from tapegrad.core.memory import memory
 from tapegrad.core.modes import no_grad
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tape import own_primitive
@@ -204,12 +206,10 @@ class Kernel(Checkable):
         me: Any = weakref.proxy(self)  # what tables hold must keep no kernel that is declared again
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
-            device, shares = xp._operations.device, xp.library.may_share_memory
+            device = xp._operations.device
             with no_grad():
-                y = me.run_body([wrap(a, device) for a in arrays], numbers)
-            made: list[Any] = []
-            for a in (t._array for t in y):  # as a kernel's, results are no views
-                made.append(a.copy() if any(shares(a, b) for b in (*arrays, *made)) else a)
+                y = me.run_body([wrap(_unchangeable(a), device) for a in arrays], numbers)
+            made = _apart([t._array for t in y], arrays)
             return tuple(made) if count > 1 else made[0]
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
@@ -270,7 +270,9 @@ class Kernel(Checkable):
         except TypeError:  # a check computes in float64 what a kernel of float32 does
             return super().run_body(tensors, numbers)
         plan = self._plan(self.forward, described, _key(numbers))
-        results = super().run_body(tensors, numbers)
+        here = regions.get()
+        with within(here.without(here.enabled)):  # of which kernels know nothing
+            results = super().run_body(tensors, numbers)
         for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
             _, shape, dtype, _ = made
             said = f"[{self.name}] the body's {item}"
@@ -405,6 +407,24 @@ def _described(arrays: Sequence[Any]) -> Described:
     return tuple([(a.shape, a.dtype) for a in arrays])
 
 
+def _unchangeable(array: Any) -> Any:
+    """An input as a body may see it, as a kernel may not change it either."""
+    if type(array) is np.ndarray:
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    """A body's results, which like a kernel's are no views. (What is only traced has no memory.)"""
+    found: list[Any] = []
+    for array in made:
+        others = (*inputs, *found) if hasattr(array, "base") else ()
+        shared = any(memory(array) is memory(other) for other in others)
+        found.append(array.copy() if shared else array)
+    return found
+
+
 def _key(numbers: Mapping[str, Any]) -> tuple:
     """Numbers as a key of plans, which tells 2 from 2.0, and 0.0 from -0.0."""
     return tuple([(n, v, type(v), v or repr(v)) for n, v in numbers.items()])
@@ -438,7 +458,7 @@ def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str
         )
     numbers = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
     for n, default in numbers.items():
-        if default is not inspect.Parameter.empty and not isinstance(default, Number):
+        if default is not inspect.Parameter.empty and not isinstance(default, (Number, np.generic)):
             raise TypeError(
                 f"[{name}] {n}={default!r} stands behind a '*', so it must be a number: what a "
                 "kernel computes depends on nothing else than its inputs and numbers"

@@ -105,4 +105,5 @@ def draw(
         else:
             array = random.standard_normal(shape).astype(of)
         arrays.append(np.asarray(array))
+        arrays[-1].flags.writeable = False  # no body and no rule changes what others get, too
     return arrays
