@@ -137,6 +137,21 @@ def test_what_is_broken_is_reported(name):
     assert str(report).endswith("f is WRONG")
 
 
+def test_what_is_added_to_nan_is_explained():
+    f = tg.kernel(
+        SOURCE,
+        "table[rows, cols], index[n] -> y[n, cols]",
+        name="gather",
+        gradient="gather_backward",
+        blocks=lambda n: n,
+        threads=32,
+        inputs=gather.draws,
+    )(gather.body)
+    report = tg.kernel.check(f, sizes={"rows": (3,), "cols": (5,), "n": (4,)}, mutate=False)
+    (said,) = (f.said for f in report.findings if f.ok is False and f.what == "gradient")
+    assert re.search("is nan, and should be .*; dtable begins with nan, as no '= 0'", said), report
+
+
 def test_an_expression_is_checked():
     f = tg.kernel.elementwise("(a if a > 0 else slope * a) + da", slope=0.3)
     report = tg.kernel.check(f, slope=0.7)

@@ -115,7 +115,10 @@ class Trial:
             part = np.where(same, 0, np.abs(wide - wanted) / self.allowed[name])
         bad = ~(part <= 1)
         if bad.any():
-            raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}")
+            item = next(item for item in self.launch.results if item.name == name)
+            unset = not item.zero and np.isnan(wide[bad]).any()
+            hint = f"; {name} begins with nan, as no '= 0' stands behind it" if unset else ""
+            raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}{hint}")
         return float(part.max(initial=0))
 
 
