@@ -185,6 +185,18 @@ def test_a_schedule_is_as_of_a_check(failures: Program, schedule: str) -> None:
     assert outcome.reports[0].endswith(f"(schedule {schedule})")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeout": -1.0}, "timeout must be more than 0 seconds, got -1"),
+        ({"patience": -1.0}, "patience must not be negative, got -1"),
+    ],
+)
+def test_what_is_no_time_is_an_error(failures: Program, options: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        failures.run(**options)
+
+
 def test_what_is_no_schedule_is_an_error(failures: Program) -> None:
     with pytest.raises(ValueError, match="not 'sideways'"):
         failures.run(["trap"], schedule="sideways")
@@ -475,6 +487,9 @@ def test_compilers_speak_of_the_programs_own_lines(tmp_path: Path) -> None:
         compile_program(path)
     path.write_bytes(b"\xef\xbb\xbf#define X 1\nint main() { return X; }\n")
     assert run(compile_program(path))[1].status == 1
+    (tmp_path / "kernels.cu").write_text("__global__ void f() {}\n")
+    with pytest.raises(KernelError, match=r"kernels\.cu has no main, .*: kernels alone"):
+        compile_program(tmp_path / "kernels.cu")
     with pytest.raises(FileNotFoundError, match=r"no file '.*absent\.cu'"):
         compile_program(tmp_path / "absent.cu")
 

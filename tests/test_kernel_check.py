@@ -12,6 +12,7 @@ from own_kernels import SOURCE, gated, gather, summary, tail
 
 import tapegrad as tg
 from tapegrad import cli
+from tapegrad.core import native
 from tapegrad.custom import patience
 from tapegrad.custom.child import Died, in_child
 from tapegrad.fusion import run
@@ -136,11 +137,29 @@ def test_what_is_broken_is_reported(name):
     assert str(report).endswith("f is WRONG")
 
 
+def test_what_is_added_to_nan_is_explained():
+    f = tg.kernel(
+        SOURCE,
+        "table[rows, cols], index[n] -> y[n, cols]",
+        name="gather",
+        gradient="gather_backward",
+        blocks=lambda n: n,
+        threads=32,
+        inputs=gather.draws,
+    )(gather.body)
+    report = tg.kernel.check(f, sizes={"rows": (3,), "cols": (5,), "n": (4,)}, mutate=False)
+    (said,) = (f.said for f in report.findings if f.ok is False and f.what == "gradient")
+    assert re.search("is nan, and should be .*; dtable begins with nan, as no '= 0'", said), report
+
+
 def test_an_expression_is_checked():
     f = tg.kernel.elementwise("(a if a > 0 else slope * a) + da", slope=0.3)
     report = tg.kernel.check(f, slope=0.7)
     assert report, report
     assert report.findings[-1].said.startswith("2 of 2 noticed"), report
+    if native.compiled is not None:
+        said = next(f.said for f in report.findings if f.what == "loops on cpu")
+        assert said.startswith("float32, float64, float16, bfloat16; 9 sizes, 4 places"), report
     assert report.launches > 500
     assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
 
@@ -177,6 +196,31 @@ def test_a_fused_kernel_that_is_broken_is_reported(name, monkeypatch):
     said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
     assert what in said, report
     assert re.search(words, said[what]), report
+
+
+@pytest.mark.skipif(native.compiled is None, reason=str(native.status))
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("exp(", "1.001f * exp(", "y .*should be"),
+        ("; ++j", "; j += 2", "y .* is nan, and should be"),
+        ("< last", "<= last", "out of bounds|memory behind it was written"),
+    ],
+)
+def test_a_fused_loop_that_is_broken_is_reported(old, new, words, monkeypatch):
+    write = run.write_loop
+
+    def broken(kernel):
+        written = write(kernel)
+        assert old in written.text
+        written.text = written.text.replace(old, new)
+        return written
+
+    monkeypatch.setattr(run, "write_loop", broken)
+    report = tg.kernel.check(tg.kernel.elementwise("exp(a) * a"), sizes={"n": (0, 200)})
+    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
+    assert [*said] == ["loops on cpu"], report
+    assert re.search(words, said["loops on cpu"]), report
 
 
 def test_a_wrong_rule_is_reported():
@@ -238,8 +282,15 @@ WRONG_CHECKS = [
     (
         lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}),
         ValueError,
-        "made shape",
+        r"\[gather\] inputs\['index'\] made shape",
     ),
+    (lambda: tg.kernel.check(tail, inputs={"z": len}), ValueError, r"the inputs are \['x'\]"),
+    (lambda: tg.kernel.check(tail, inputs={"x": 3}), TypeError, "must be a function of sizes"),
+    (lambda: tg.kernel.check(tail, sizes={"n": 3}), TypeError, r"sizes\['n'\] must be whole"),
+    (lambda: tg.kernel.check(tail, sizes={"n": [2.5]}), TypeError, r"whole numbers, .* \[2.5\]"),
+    (lambda: tg.kernel.check(tail, sizes={"n": []}), ValueError, "must be sizes to try"),
+    (lambda: tg.kernel.check(tail, sizes={"n": [-3]}), ValueError, r"sizes to try, .* \[-3\]"),
+    (lambda: tg.kernel.check(tail, seconds=0), ValueError, "seconds= must be more than 0, got 0"),
 ]
 
 
@@ -335,3 +386,6 @@ def test_the_command(tmp_path, capsys):
     assert "WRONG" in capsys.readouterr().out
     assert cli.main(["check", str(file), "--only", "other"]) == 1
     assert "makes no kernel by tg.kernel to check (f, twice)" in capsys.readouterr().err
+    (tmp_path / "mine.cu").write_text(SUM)
+    assert cli.main(["check", str(tmp_path / "mine.cu")]) == 1
+    assert "mine.cu is CUDA: name the Python file" in capsys.readouterr().err

@@ -4,6 +4,7 @@ what the check of a kernel notices. (U07, R12)"""
 from __future__ import annotations
 
 import copy
+import gc
 import linecache
 import os
 import pickle
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from conftest import DEVICES
 from own_kernels import (
     GATES,
     OWN_PROCESS,
+    PAIR,
     SOURCE,
     cubed,
     gated,
@@ -35,6 +38,7 @@ import tapegrad as tg
 from tapegrad import _build
 from tapegrad._build import building
 from tapegrad.core import kernels, native
+from tapegrad.core.devices import Device, bodies, overrides
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
 from tapegrad.units import CompileError, Source, unit
@@ -140,6 +144,47 @@ def test_declaring_again_leaves_earlier_ones(tmp_path):
         )
     x = tg.ones(2, device="emulated")
     assert [f(x).tolist() for f in made] == [[2, 2], [3, 3]]
+
+
+AGAIN = {
+    "kernel": lambda: tg.kernel(SOURCE, PAIR, name="swiglu")(gated),
+    "with its gradient": lambda: tg.kernel(SOURCE, PAIR, name="swiglu", gradient="swiglu_backward")(
+        gated
+    ),
+    "elementwise": lambda: tg.kernel.elementwise("a * b / (1 + exp(-a))"),
+    "row": lambda: tg.kernel.row(
+        "columns.write(y, [&](auto, A v, A w) { return v * w / (1 + exp(-v)); }, a, b);",
+        "a[*rows, cols], b[*rows, cols] -> y[*rows, cols]",
+        name="gated",
+    )(gated),
+}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("way", AGAIN)
+def test_a_kernel_is_kept_by_its_results_and_by_nothing_else(way, device):
+    """So that a cell of a notebook may run for ever; also what is registered goes."""
+
+    def registered():
+        gc.collect()
+        tables = bodies, overrides, Device(device).ops, vars(Device(device).xp)
+        return [[name for name in table if "#" in name] for table in tables]
+
+    AGAIN[way]()(*inputs(device, tg.float32, 3))  # what is kept once, for all of its form
+    before = registered()
+    kernel = AGAIN[way]()
+    seen = weakref.ref(kernel)
+    a, b = inputs(device, tg.float32, 3)
+    y = kernel(a, b)
+    (slope,) = tg.autograd.grad(kernel(a, b).sum(), a, create_graph=True)
+    slope.sum().backward()
+    del kernel, slope
+    gc.collect()
+    y.sum().backward()
+    assert b.grad is not None
+    del y, a, b
+    assert registered() == before
+    assert seen() is None
 
 
 def test_kernels_are_copied_and_pickled_by_name():
@@ -354,7 +399,19 @@ DECLARATIONS = [
     (XY, "x[n] -> y[n]", {"threads": "1"}, TypeError, "threads="),
     (XY, "x[n] -> y[n]", {"blocks": lambda m: m}, ValueError, r"a function of \['m'\]"),
     (XY, "x[n] -> y[n]", {"gradient": 7}, TypeError, "gradient= "),
+    (XY, "x[n] -> y[n]", {"threads": 2048}, ValueError, "threads= is 2048, but must be 1 to 1024"),
+    (XY, "x[n] -> y[n]", {"threads": (64, 32)}, ValueError, "1 to 1024, and 1024 together"),
+    (XY, "x[n] -> y[n]", {"blocks": -1}, ValueError, "blocks= is -1, but must be 0 to 2147483647"),
+    (XY, "x[n] -> y[n]", {"shared": -1}, ValueError, "shared= is -1, but must be 0 to 232448"),
+    (XY, "x[n] -> y[n]", {"blocks": 1.5}, TypeError, r"\[f\] blocks= must be an int"),
+    (XY, "x[n] -> y[n]", {"name": 7}, TypeError, "name= must be the name of a function"),
     (XY, "x[n] -> y[n]", {"gradient": "g"}, ValueError, "has no function 'g'"),
+    (XY, "x[n] -> y[n]", {"gradient": ""}, ValueError, "gradient='' names no function"),
+    (XY, "x[n] -> y[n]", {"gradient": lambda dy: dy}, TypeError, r"rule\(dy, x\): too many"),
+    (XY, "x[itemsize] -> y[itemsize]", {}, ValueError, r"\['itemsize'\] would mean two things"),
+    (F.format("float* y, const float* new"), "x[n] -> y[n]", {}, ValueError, "'new', a word of C"),
+    (F.format("float* y, int n = 1"), "x[n] -> y[n]", {}, ValueError, "'int n = 1' has a default"),
+    ("template <int k>\n" + XY, "x[n] -> y[n]", {}, ValueError, "only one of its element type"),
     (
         XY + "\n__global__ void g(float* dx, const float* dy) {}",
         "x[n] -> y[n]",
@@ -369,7 +426,15 @@ DECLARATIONS = [
         ValueError,
         "writes no gradient of x",
     ),
-    (XY, "x[n] -> y[n]", {"inputs": {"z": len}}, ValueError, "are no inputs"),
+    (
+        XY.replace("y", "dx") + "\n__global__ void g(float* dx, const float* dy) {}",
+        "x[n] -> dx[n]",
+        {"gradient": "g"},
+        ValueError,
+        r"\['dx'\] would be gradients, too",
+    ),
+    (XY, "x[n] -> y[n]", {"inputs": {"z": len}}, ValueError, r"\['z'\], .* inputs are \['x'\]"),
+    (XY, "x[n] -> y[n]", {"inputs": {"x": 3}}, TypeError, r"inputs\['x'\] must be a function"),
     (XY, "x[n] -> y[n]?", {}, ValueError, "is for gradients"),
     (XY, "x[n]? -> y[n]", {}, ValueError, "not for inputs"),
     (XY, "x[n] -> y[n]; s[n]", {}, ValueError, r"nothing writes s\[n\]"),
@@ -384,7 +449,7 @@ DECLARATIONS = [
 @pytest.mark.parametrize(("source", "signature", "more", "error", "words"), DECLARATIONS)
 def test_a_wrong_declaration_is_refused(source, signature, more, error, words):
     with pytest.raises(error, match=words):
-        tg.kernel(source, signature, name="f", **more)(body)
+        tg.kernel(source, signature, **{"name": "f", **more})(body)
 
 
 CALLS = [
@@ -406,6 +471,8 @@ CALLS = [
     (summary, lambda x: (x[None],), {"scale": 1, "shift": 1.5}, TypeError, "shift must be an int"),
     (summary, lambda x: (x[None],), {"scale": 1, "shift": 2**40}, ValueError, "too large for int"),
     (places, lambda x: (x,), {"at": -5}, ValueError, r"too small for unsigned \(0 to 4294967295\)"),
+    (summary, lambda x: (x[None],), {"scale": 1, "negate": 0.5}, TypeError, "True or False"),
+    (summary, lambda x: (x[None],), {"scale": 10**400}, ValueError, "scale is 10+, too large for"),
     (places, lambda x: (x,), {"bytes": -1}, ValueError, "too small for size_t"),
     (places, lambda x: (x,), {"bytes": 2**64}, ValueError, "too large for size_t"),
     (summary, lambda x: (x[None],), {"scale": 1, "more": 1}, TypeError, "unexpected keyword"),
@@ -413,10 +480,11 @@ CALLS = [
 ]
 
 
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
 @pytest.mark.parametrize(("kernel", "arguments", "numbers", "error", "words"), CALLS)
-def test_a_wrong_call_is_refused(kernel, arguments, numbers, error, words):
+def test_a_wrong_call_is_refused(kernel, arguments, numbers, error, words, device):
     with pytest.raises(error, match=words):
-        kernel(*arguments(tg.ones(4, device="emulated")), **numbers)
+        kernel(*arguments(tg.ones(4, device=device)), **numbers)
 
 
 # Column sums in two launches, with partial sums between them: memory of a size of its own. Where
@@ -565,13 +633,80 @@ def test_tensors_of_two_devices():
         swiglu(tg.ones(2), tg.ones(2, device="emulated"))
 
 
-def test_bodies_and_rules_that_return_something_else():
-    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: None)
-    with pytest.raises(TypeError, match=r"body must return 1 Tensor \(y\[n\]\), got \(NoneType\)"):
-        f(tg.ones(2))
-    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail", gradient=lambda dy, x: (dy, x))(tail.body)
-    with pytest.raises(TypeError, match=r"one tensor .* for each of 1 inputs, got 2"):
+# A body, a rule, error, words
+RETURNS = [
+    (lambda x: None, None, TypeError, r"must return 1 Tensor \(y\[n\]\), got \(NoneType\)"),
+    (lambda x: (x, x), None, TypeError, r"must return 1 Tensor .* got \(Tensor, Tensor\)"),
+    (lambda x: x[:1], None, ValueError, r"body's y\[n\] must be of shape \(2,\), got \(1,\)"),
+    (lambda x: x.double(), None, TypeError, r"y\[n\] must be float32, .* got float64"),
+    (lambda x: 3, None, TypeError, r"\[tail\] the body must return 1 Tensor"),
+    (tail.body, lambda dy, x: (dy, x), TypeError, r"one tensor .* for each of 1 inputs, got 2"),
+    (tail.body, lambda dy, x: 2.0, TypeError, "gradient of x must be a Tensor or None, got float"),
+    (tail.body, lambda dy, x: dy[:1], RuntimeError, r"shape \(1,\) for an input of shape \(2,\)"),
+]
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize(("own_body", "rule", "error", "words"), RETURNS)
+def test_bodies_and_rules_that_return_something_else(own_body, rule, error, words, device):
+    """On the emulated device a body says gradients, and nothing else."""
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail", gradient=rule)(own_body)
+    with pytest.raises(error, match=words):
+        f(tg.ones(2, device=device, requires_grad=True)).sum().backward()
+
+
+def test_a_body_whose_results_lie_elsewhere():
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x.cpu())
+    with pytest.raises(RuntimeError, match=r"y\[n\] must be on emulated, .* got cpu"):
         f(tg.ones(2, device="emulated", requires_grad=True)).sum().backward()
+
+
+def test_results_of_a_body_are_no_views_of_its_inputs():
+    two = "__global__ void f(float* y, float* z, const float* x) {}"
+    f = tg.kernel(two, "x[n] -> y[n], z[n]", name="f")(lambda x: (x, x[:1].expand(len(x))))
+    x = tg.ones(2)
+    y, z = f(x)
+    y += 1
+    z += 2
+    assert (x.tolist(), y.tolist(), z.tolist()) == ([1, 1], [2, 2], [3, 3])
+
+
+def test_a_default_that_is_no_number():
+    with pytest.raises(TypeError, match=r"\[tail\] k='a' stands behind a '\*', so it must be a nu"):
+        tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x, *, k="a": x)
+
+
+def test_a_body_changes_no_input():
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x.mul_(x))
+    x = tg.ones(2) * 3
+    with pytest.raises(RuntimeError, match="read-only array: clone"):
+        f(x)
+    assert x.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_a_body_is_fused_and_knows_no_autocast(device):
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: (x * x) @ tg.eye(len(x)).to(x))
+    g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x * x)
+    x = tg.ones(2, device=device) * 3
+    assert tg.fuse(lambda x: g(x) + 1)(x).tolist() == [10, 10]
+    with tg.autocast(device, dtype=tg.float16):
+        assert f(x).dtype == tg.float32
+
+
+@pytest.mark.parametrize("what", [7, int, None])
+def test_what_is_no_body(what):
+    with pytest.raises(TypeError, match=r"\[tail\] what is declared is a function of tensors"):
+        tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(what)
+
+
+def test_a_result_that_no_memory_holds():
+    f = tg.kernel(SOURCE, "x[n] -> y[n, n, n]", name="tail")(lambda x: x.expand(len(x), *x.shape))
+    with pytest.raises(ValueError, match=r"y\[n, n, n\] would have shape .* more than memory"):
+        f(tg.ones(2**21, device="emulated"))
+    g = tg.kernel(SOURCE, "x[n] -> y[n, n]", name="tail")(f.body)
+    with pytest.raises(MemoryError, match=r"\[tail\] y of shape \(4194304, 4194304\)"):
+        g(tg.ones(2**22, device="emulated"))
 
 
 # ---- errors of compilers and of kernels ----
@@ -589,6 +724,22 @@ def test_the_compilers_message_names_your_file_and_line(tmp_path):
         assert where in str(error.value)
         assert "y[i] = x[i] * unknown;" in str(error.value)
         assert isinstance(error.value, tg.KernelError)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SOURCE[: SOURCE.rindex("__global__ void endless")].rstrip()[:-1], "a '}' is missing"),
+        (SOURCE.replace("void tail", "void exp"), "'exp' is the name of something else"),
+        (f"namespace own {{ {SOURCE} }}", "or stands in a namespace"),
+    ],
+)
+def test_nothing_is_said_of_lines_that_nobody_wrote(text, words):
+    f = tg.kernel(text, "x[n] -> y[n]", name="exp" if "exp(float" in text else "tail")(tail.body)
+    with pytest.raises(CompileError, match=words) as error:
+        f(tg.ones(2, device="emulated"))
+    assert "tapegrad_" not in str(error.value)
+    assert len(str(error.value)) < 200
 
 
 def test_a_string_is_named_by_where_it_stands_in_python(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,33 @@ def test_it_is_checked_as_any_kernel():
     assert "race on byte 0 of rstd" in str(report)
 
 
+# what a body of rows does for cpu alone: the finding's words
+WRONG_LOOPS = {
+    "a value": ("return v * A(1.01);", r"should be .*\(\d+ of \d+\)"),
+    "a place": ("y[cols] = y[0]; return v;", "out of bounds|memory behind it was written"),
+}
+
+
+@pytest.mark.skipif(native.compiled is None, reason=str(native.status))
+@pytest.mark.parametrize("name", WRONG_LOOPS)
+def test_the_loop_on_the_cpu_is_checked(name):
+    line, words = WRONG_LOOPS[name]
+    text = f"""
+    columns.write(y, [&](auto, A v) {{
+    #ifdef OF_FLOATS
+        {line}
+    #endif
+        return v;
+    }}, x);
+    """
+    for body, ok in ((text, False), (BODY, True)):
+        kernel = tg.kernel.row(body, ROWS, name="same")(lambda x: x * 1)
+        report = tg.kernel.check(kernel, sizes={"rows": (2,), "cols": (33,)}, mutate=False)
+        (finding,) = (f for f in report.findings if f.what == "loops on cpu")
+        assert report.ok == finding.ok == ok, report
+        assert ok or re.search(words, finding.said), report
+
+
 WORDS = """
     const auto word = [&](auto, A v) {
         return abs(v) + (isfinite(v) ? max(v, A(0)) : min(v, A(2)));
@@ -175,6 +204,11 @@ WRONG = [
     (BODY, ROWS, {"slope": 1.0}, TypeError, "are the keyword arguments of the body"),
     (BODY, ROWS, {"gradient": 7}, TypeError, "gradient= is"),
     (BODY, ROWS, {"name": "a row"}, ValueError, "is no name"),
+    (BODY, ROWS, {"name": "main"}, ValueError, "'main', a word of C"),
+    (BODY[:-8], ROWS, {}, ValueError, r"a '}' is missing in the body of a row"),
+    (BODY + "} {", ROWS, {}, ValueError, r"there is a '}' too many"),
+    ("// y", ROWS, {}, ValueError, r"nothing writes \['y'\] in the body '// y'"),
+    (BODY, ROWS, {"gradient": ""}, ValueError, r"nothing writes \['dx'\]"),
 ]
 
 

@@ -117,6 +117,7 @@ def compile_caller(
     bools: bool = True,
     view: bool = False,
     target: str = "",
+    implementations: dict[Device, Callable] | None = None,
 ) -> Callable:
     """The function of Tensors that runs a primitive and, if a gradient may be asked for, records
     it.
@@ -124,7 +125,8 @@ def compile_caller(
     elementwise: its inputs are called ``input`` and ``other``; two are broadcast and promoted.
     floating: integers become the default float dtype first. bools: False refuses operands of bools.
     view: the result may share the first input's memory. target: the parameter that names the
-    device of the result, if that is another one.
+    device of the result, if that is another one. implementations: of ``devices.implementations``,
+    to be forgotten some day.
     """
     if elementwise:
         inputs: tuple[str, ...] = ("input", "other")[: len(declared.inputs)]
@@ -160,7 +162,8 @@ def compile_caller(
         + "".join(f"        {line}\n" for line in lines)
         + "    return apply\n"
     )
-    implementations = devices.implementations()
+    if implementations is None:
+        implementations = devices.implementations()
     apply = _compiled(source)(declared.name, declared, implementations, _implementation)
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"

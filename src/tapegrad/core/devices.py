@@ -341,18 +341,31 @@ _FORKED = (
 )
 
 
-_implementations: list[dict[Device, Callable]] = []
+_implementations: dict[int, dict[Device, Callable]] = {}  # by their ids
 
 
 def implementations() -> dict[Device, Callable]:
     """A dictionary for what runs one operation on each device, once it was looked up."""
-    _implementations.append({})
-    return _implementations[-1]
+    known: dict[Device, Callable] = {}
+    _implementations[id(known)] = known
+    return known
+
+
+def forget(known: dict[Device, Callable], *names: str) -> None:
+    """Forget primitives that nothing can call any longer, and what ``implementations`` gave for
+    them."""
+    _implementations.pop(id(known), None)
+    for name in names:
+        bodies.pop(name, None)
+        overrides.pop(name, None)
+        for device in tuple(Device._known.values()):
+            device._ops.pop(name, None)
+            vars(device._xp).pop(name, None)
 
 
 def forget_implementations() -> None:
     """Let all operations look up anew what runs them."""
-    for known in _implementations:
+    for known in tuple(_implementations.values()):
         known.clear()
 
 

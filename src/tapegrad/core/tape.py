@@ -24,12 +24,13 @@ tuple of results.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from .caller import compile_caller, on_one_device, registry, tensor_xp
-from .devices import bodies
+from .devices import bodies, forget, implementations
 from .modes import recording
 from .primitive import Primitive, Rule, joint_rule, signature
 from .promotion import promote
@@ -196,14 +197,20 @@ def own_primitive(
     asked: Sequence[str],
     plain: Callable,
     results: int,
+    owner: Any = None,
 ) -> tuple[str, Callable]:
     """A primitive that no list names, of so many inputs and results, and one parameter: the name by
     which it may be overridden, and the function of Tensors that runs it. ``name`` is what the tape
-    shows; ``gradient``, ``asked``: as ``joint_rule`` takes them."""
+    shows; ``gradient``, ``asked``: as ``joint_rule`` takes them. ``owner``: with it, the primitive
+    and that of its name and ``_backward`` are forgotten; ``plain`` keeps it, so nodes do, and
+    nothing else here may."""
     key, names = f"{name}#{next(_serials)}", [f"x{i}" for i in range(inputs)]
     bodies[key] = body
     rule = joint_rule(gradient, names, asked)
     declared = Primitive(key, names, [parameter], vjp_all=rule, plain=plain, results=results)
-    apply = compile_caller(declared)
+    known = implementations()
+    apply = compile_caller(declared, implementations=known)
     declared.name = name
+    if owner is not None:
+        weakref.finalize(owner, forget, known, key, f"{key}_backward").atexit = False
     return key, apply

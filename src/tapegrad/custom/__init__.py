@@ -44,7 +44,7 @@ from tapegrad.core.signature import Signature
 from tapegrad.units import CompileError, read
 
 from .checking import check
-from .declared import Kernel
+from .declared import Kernel, name_of
 from .elements import elementwise, row
 from .launch import Grid
 from .samples import Draws
@@ -100,7 +100,7 @@ class _Declare:
         declared = Signature(signature)
 
         def declare(body: Callable) -> Kernel:
-            own = name or body.__name__
+            own = name_of(body, name)
             text = read(source, own, frame)
             grid = Grid(blocks, threads, shared, sizes or {})
             return Kernel(

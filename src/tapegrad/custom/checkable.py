@@ -59,6 +59,10 @@ class Checkable:
         of sources, others that are compiled instead."""
         raise NotImplementedError
 
+    def loops(self) -> Any:
+        """The units of ``cpu``, as ``compiled``'s; None where the body runs there."""
+        return None
+
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         raise NotImplementedError
 
@@ -92,6 +96,12 @@ class Checkable:
                     f"[{self.name}] the gradient must return one tensor (or None) for "
                     f"each of {len(needs)} inputs, got {len(found)}"
                 )
+            for item, t in zip(self.signature.inputs, found, strict=True):
+                if t is not None and not isinstance(t, Tensor):
+                    raise TypeError(
+                        f"[{self.name}] the gradient of {item.name} must be a Tensor or None, "
+                        f"got {type(t).__name__}"
+                    )
             return found
         return self.body_gradient(gradients, inputs, numbers, needs)
 

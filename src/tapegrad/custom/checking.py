@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from .guarded import PLACES
 from .mutating import survivors
 from .report import Again, Report
 from .runs import Runs
-from .samples import Draws, dimensions, draw, element_types, samples
+from .samples import Draws, check_draws, dimensions, draw, element_types, samples
 from .shrinking import Failure, shrink
 from .trial import SCHEDULES, Trial, Wrong, trials
 
@@ -46,7 +47,8 @@ def check(
     float64; with arrays aligned, misaligned, and at the end of readable memory, between pages that
     cannot be touched; in ascending, descending and random order of threads. second gradient:
     ``gradcheck`` and ``gradgradcheck`` in float64. accesses: races, memory out of bounds, shared
-    memory that nothing wrote. mutants: with one barrier, shuffle, atomic or bound taken away at a
+    memory that nothing wrote. loops on cpu: of rows and elements, values and gradient once more,
+    of the loops that run there. mutants: with one barrier, shuffle, atomic or bound taken away at a
     time, all of these must not be right.
 
     sizes: for names of the signature, the values to try. inputs: for names of inputs, functions of
@@ -70,13 +72,26 @@ def check(
     if missing or unknown:
         problem = f"needs {missing}" if missing else f"has no {sorted(unknown)}"
         raise ValueError(f"[{kernel.name}] {problem}: its numbers are {[*kernel.numbers]}")
-    for name in sizes or {}:
+    for name, values in (sizes or {}).items():
         if name not in kernel.signature.sizes:
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
+        _check_values(f"[{kernel.name}] sizes[{name!r}]", values)
+    if not seconds > 0:
+        raise ValueError(f"[{kernel.name}] seconds= must be more than 0, got {seconds}")
+    check_draws(kernel.name, kernel.signature, inputs or {})
     library("emulated")
     only = chosen_schedule() if schedule is None else Schedule.parse(schedule)
     draws = {**kernel.draws, **(inputs or {})}
     return _Check(kernel, told, sizes or {}, draws, only, seconds).run(mutate)
+
+
+def _check_values(what: str, values: Any) -> None:
+    try:
+        whole = [operator.index(n) for n in values]
+    except TypeError:
+        raise TypeError(f"{what} must be whole numbers, like (1, 33), got {values!r}") from None
+    if not whole or min(whole) < 0:
+        raise ValueError(f"{what} must be sizes to try, like (1, 33), got {values!r}")
 
 
 class _Check:
@@ -110,6 +125,7 @@ class _Check:
             self._rule()
             self._gradients()
             self._accesses()
+            self._loops()
             if not mutate:
                 report.add("mutants", None, "left out")
             elif not report.ok:
@@ -292,6 +308,34 @@ class _Check:
                 except KernelError as error:
                     return str(error)
         return ""
+
+    # ---- the same on the CPU ----
+
+    def _loops(self) -> None:
+        """Of rows and elements: values and gradient of the loops that run on ``cpu``."""
+        units = self.kernel.loops()
+        if units is None or not self.report.ok:
+            return
+
+        def work(note: Callable[[str], None]) -> tuple[float, str]:
+            largest = 0.0
+            for dtype in self.types:
+                for index in range(len(self.samples)):
+                    for trial in self._trials(index, dtype):
+                        try:
+                            errors = [trial.run(units, p, [None], note) for p in PLACES]
+                        except Wrong as problem:
+                            return largest, str(problem)
+                        largest = max(largest, *errors)
+            return largest, ""
+
+        found = self.in_child(work, "loops on cpu")
+        if found is not None:
+            largest, wrong = found
+            kinds = ", ".join(map(str, self.types))
+            said = f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places; "
+            said += f"{largest:.0%} of the error allowed"
+            self.report.add("loops on cpu", not wrong, wrong or said)
 
     def _mutants(self) -> None:
         def prove(changed: dict[str, str], note: Callable[[str], None]) -> None:

@@ -44,6 +44,11 @@ def names_of(file: Path) -> dict[str, Any]:
     What it raises that the command line does not say in a line is a RuntimeError, whose message is
     the traceback from the file on.
     """
+    if file.suffix in (".cu", ".cuh"):
+        raise ValueError(
+            f"{file} is CUDA: name the Python file that declares its kernels (a program "
+            "with a main is run by 'tapegrad emulate')"
+        )
     folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
     sys.argv = [str(file)]

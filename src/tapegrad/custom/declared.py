@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, update_wrapper
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from tapegrad.amp.regions import regions, within
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
+from tapegrad.core.memory import memory
 from tapegrad.core.modes import no_grad
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tape import own_primitive
@@ -21,6 +25,7 @@ from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
 from .launch import FLOATS, Grid, Launch, Planned, actual
+from .samples import check_draws
 
 _PLAIN = (float, int, bool)
 Described = tuple[tuple[tuple[int, ...], Any], ...]  # the shape and the dtype of each array
@@ -56,6 +61,13 @@ class Kernel(Checkable):
         if any(item.optional for item in (*signature.results, *signature.scratch)):
             raise ValueError(f"[{name}] '?' is for gradients, not in {signature.text!r}")
         self.numbers = keyword_numbers(body, signature, name)
+        made = {item.name for item in (*signature.results, *signature.scratch)}
+        twice = {*signature.sizes, *made} & {*self.numbers} | {"itemsize"} & {*signature.sizes}
+        if twice:
+            raise ValueError(
+                f"[{name}] {sorted(twice)} would mean two things: arrays, sizes, numbers and "
+                "'itemsize' need names of their own"
+            )
         self.forward = Launch(
             source.function(name),
             signature,
@@ -69,7 +81,9 @@ class Kernel(Checkable):
         self.rule = gradient if callable(gradient) else None
         if isinstance(gradient, str):
             self.backward = self._gradient_launch(gradient, grid)
-        elif gradient is not None and self.rule is None:
+        elif self.rule is not None:
+            self._check_rule(self.rule)
+        elif gradient is not None:
             raise TypeError(
                 f"[{name}] gradient= is the name of a function in the source, a function of "
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
@@ -78,9 +92,7 @@ class Kernel(Checkable):
         if loops is not None:
             self.units["cpu"] = loops
         self.draws = dict(draws or {})
-        unknown = {*self.draws} - {item.name for item in signature.inputs}
-        if unknown:
-            raise ValueError(f"[{name}] inputs= names {sorted(unknown)}, which are no inputs")
+        check_draws(name, signature, self.draws)
         self._call = inspect.Signature(
             [
                 *(
@@ -191,26 +203,28 @@ class Kernel(Checkable):
     def _declare(self) -> Callable:
         """The compiled caller of a primitive of its own: inputs x0, x1, ..., parameter numbers."""
         count = len(self.signature.results)
+        me: Any = weakref.proxy(self)  # what tables hold must keep no kernel that is declared again
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
             device = xp._operations.device
             with no_grad():
-                y = self.run_body([wrap(a, device) for a in arrays], numbers)
-            return tuple(t._array for t in y) if count > 1 else y[0]._array
+                y = me.run_body([wrap(_unchangeable(a), device) for a in arrays], numbers)
+            made = _apart([t._array for t in y], arrays)
+            return tuple(made) if count > 1 else made[0]
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
             device = xp._operations.device
             tensors = [None if a is None else wrap(a, device) for a in arrays]
-            found = self.tensor_gradient(tensors, numbers, needs)
+            found = me.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
 
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
-            plan = self._plan(self.forward, _described(arrays), _key(numbers))
-            made = [*plan.run(device, self.units, self._named(arrays)).values()][:count]
+            plan = me._plan(me.forward, _described(arrays), _key(numbers))
+            made = [*plan.run(device, me.units, me._named(arrays)).values()][:count]
             return tuple(made) if count > 1 else made[0]
 
         def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
-            return self._launch_backward(device, arrays, numbers, needs)
+            return me._launch_backward(device, arrays, numbers, needs)
 
         saves = self.backward is not None and self._asks_for_results()
 
@@ -231,6 +245,7 @@ class Kernel(Checkable):
             ["g", "needs", "numbers", *["y"] * saves],
             lambda *tensors, numbers: self._plain(tensors, numbers),
             count,
+            owner=self,
         )
         bodies[f"{key}_backward"] = gradient
         types = [*self.units]
@@ -246,6 +261,44 @@ class Kernel(Checkable):
         told = {name: value for name, value, *_ in numbers}
         return launch.planned(dtype, sizes, told, without)
 
+    def run_body(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """The same, and for inputs that the kernel takes: of the shapes and dtypes, and on the
+        device, that the kernel's results are. Raises TypeError, ValueError and RuntimeError."""
+        described = _described([t._array for t in tensors])
+        try:
+            self.understood(described)
+        except TypeError:  # a check computes in float64 what a kernel of float32 does
+            return super().run_body(tensors, numbers)
+        plan = self._plan(self.forward, described, _key(numbers))
+        here = regions.get()
+        with within(here.without(here.enabled)):  # of which kernels know nothing
+            results = super().run_body(tensors, numbers)
+        for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
+            _, shape, dtype, _ = made
+            said = f"[{self.name}] the body's {item}"
+            if tuple(t.shape) != shape:
+                raise ValueError(f"{said} must be of shape {shape}, got {tuple(t.shape)}")
+            if t.dtype != dtype:
+                raise TypeError(f"{said} must be {dtype}, as the kernel's, got {t.dtype}")
+            if t._device is not tensors[0]._device:
+                raise RuntimeError(
+                    f"{said} must be on {tensors[0].device}, as its inputs, got {t.device}"
+                )
+        return results
+
+    def _check_rule(self, rule: Callable) -> None:
+        """Raise TypeError where a gradient that is a function cannot be called as one."""
+        given = [f"d{item.name}" for item in self.signature.results]
+        given += [item.name for item in self.signature.inputs]
+        try:
+            inspect.signature(rule).bind(*given, **self.numbers)
+        except TypeError as error:
+            numbers = [f"{n}={n}" for n in self.numbers]
+            raise TypeError(
+                f"[{self.name}] gradient= is called as rule({', '.join([*given, *numbers])}): "
+                f"{error}"
+            ) from None
+
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
         return results if len(results) > 1 else results[0]
@@ -259,14 +312,28 @@ class Kernel(Checkable):
         text = (changed or {}).get(self.source.text, self.source.text)
         return {"emulated": Unit(replace(self.source, text=text), "emulated", checked)}
 
+    def loops(self) -> dict[str, Any] | None:
+        return {"cpu": self.units["cpu"]} if "cpu" in self.units else None
+
     # ---- the gradient's kernel ----
 
     def _gradient_launch(self, text: str, grid: Grid) -> Launch:
         """The function that ``gradient="f"`` or ``"f -> dx, dw? = 0; scratch[rows]"`` names."""
         name, _, said = (part.strip() for part in text.partition("->"))
+        if not name:
+            raise ValueError(
+                f"[{self.name}] gradient={text!r} names no function of the source: write it like "
+                "'backward', or 'backward -> dx, dw = 0'"
+            )
         function = self.source.function(name)
         whole = {item.name: item for item in (*self.signature.inputs, *self.signature.results)}
         said, _, scratch = said.partition(";")
+        taken = {*whole} & {f"d{n}" for n in whole}
+        if taken:
+            raise ValueError(
+                f"[{self.name}] {sorted(taken)} would be gradients, too: give these arrays names "
+                "without a 'd' before another's"
+            )
         told = {item.name: item for item in (*read_items(said), *read_items(scratch))}
         parameters = [p.name for p in function.parameters]
         given = [item for item in whole.values() if item.name in parameters]
@@ -340,9 +407,40 @@ def _described(arrays: Sequence[Any]) -> Described:
     return tuple([(a.shape, a.dtype) for a in arrays])
 
 
+def _unchangeable(array: Any) -> Any:
+    """An input as a body may see it, as a kernel may not change it either."""
+    if type(array) is np.ndarray:
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    """A body's results, which like a kernel's are no views. (What is only traced has no memory.)"""
+    found: list[Any] = []
+    for array in made:
+        others = (*inputs, *found) if hasattr(array, "base") else ()
+        shared = any(memory(array) is memory(other) for other in others)
+        found.append(array.copy() if shared else array)
+    return found
+
+
 def _key(numbers: Mapping[str, Any]) -> tuple:
     """Numbers as a key of plans, which tells 2 from 2.0, and 0.0 from -0.0."""
     return tuple([(n, v, type(v), v or repr(v)) for n, v in numbers.items()])
+
+
+def name_of(body: Any, name: Any) -> str:
+    """What a kernel is called: as was said, or like its body. Raises TypeError."""
+    if not callable(body) or isinstance(body, type):
+        raise TypeError(
+            f"[{name or 'kernel'}] what is declared is a function of tensors, which says what the "
+            f"kernel computes, got {body!r}"
+        )
+    own = getattr(body, "__name__", None) if name is None else name
+    if not isinstance(own, str):
+        raise TypeError(f"[kernel] name= must be the name of a function of the source, got {own!r}")
+    return own
 
 
 def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
@@ -358,4 +456,11 @@ def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str
             f"inputs are ({', '.join(inputs)}): they must be the same, and numbers stand behind a "
             f"'*', like def {name}({', '.join(inputs)}, *, eps=1e-5)"
         )
-    return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    numbers = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    for n, default in numbers.items():
+        if default is not inspect.Parameter.empty and not isinstance(default, (Number, np.generic)):
+            raise TypeError(
+                f"[{name}] {n}={default!r} stands behind a '*', so it must be a number: what a "
+                "kernel computes depends on nothing else than its inputs and numbers"
+            )
+    return numbers

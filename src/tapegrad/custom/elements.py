@@ -14,7 +14,7 @@ from tapegrad.units import Function, Source, Unit
 
 from .checkable import Checkable, Launching
 from .expression import Expression
-from .rows import rows
+from .rows import loops_compile, rows
 from .samples import Draws
 
 
@@ -140,6 +140,9 @@ class Elementwise(Fused, Checkable):
     def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> _Units:
         return _Units(checked, changed or {})
 
+    def loops(self) -> _Units | None:
+        return self.compiled(checked=False) if loops_compile() else None
+
 
 class _Units:
     """(text of a source) -> its unit, by device."""
@@ -212,7 +215,8 @@ class _Way(Launching):
             (launched,), (kernel,) = computation.runners, computation.kernels
             steps = kernel.results
             results = [make(of_steps[id(s)], s.shape, s.dtype, False) for s in steps]
-            launched.launch(given, results, units[launched.source.text], values)
+            among = None if device.type == "cpu" else units[launched.source.text]
+            launched.launch(given, results, among, values)
             return results
 
         found = computation(given, values, run=run if computation.kernels else None)

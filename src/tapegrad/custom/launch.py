@@ -23,6 +23,12 @@ from .guarded import Result
 
 MOST_PARAMETERS = 24  # kernels/launch.h: what a launch takes, less its grid and shared memory
 FLOATS = ("float32", "float64", "float16", "bfloat16")
+# The least and the most of each dimension, as check_launch knows them (kernels/launch.h).
+_LIMITS = {
+    "blocks": (0, (2**31 - 1, 65535, 65535)),
+    "threads": (1, (1024, 1024, 64)),
+    "shared": (0, (227 * 1024,)),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Grid:
         """(grid and block, six numbers; bytes of shared memory) for these sizes and numbers."""
         block = _three(kernel, "threads", _called(self.threads, known))
         if self.blocks is None:
-            grid = [-(-elements // math.prod(block)) if math.prod(block) > 0 else 1, 1, 1]
+            grid = [-(-elements // math.prod(block)), 1, 1]
         else:
             grid = _three(kernel, "blocks", _called(self.blocks, known))
         return [*grid, *block], _three(kernel, "shared", _called(self.shared, known))[0]
@@ -102,6 +108,12 @@ def _three(kernel: str, what: str, value: Any) -> list[int]:
         raise TypeError(
             f"[{kernel}] {what}= must be {kinds} (or a function that returns it), got {value!r}"
         )
+    least, most = _LIMITS[what]
+    within = all(least <= v <= m for v, m in zip(values, most, strict=False))
+    if not within or (what == "threads" and math.prod(values) > most[0]):
+        told = ", ".join(f"{least} to {m}" for m in most[: len(values)])
+        together = f", and {most[0]} together" if what == "threads" and len(values) > 1 else ""
+        raise ValueError(f"[{kernel}] {what}= is {value!r}, but must be {told}{together}")
     return [*map(int, values), 1, 1][:3]
 
 
@@ -201,7 +213,10 @@ class Launch(Launching):
         """With the dtype that its parameter says; of what the function does not ask for, T."""
         if item.name not in parameters:
             return replace(item, dtype="T" if element else "")
-        return replace(item, dtype=parameters[item.name].dtype(element))
+        try:
+            return replace(item, dtype=parameters[item.name].dtype(element))
+        except ValueError as error:
+            raise ValueError(f"{self.function.name}: {error}") from None
 
     def __call__(
         self,
@@ -228,6 +243,9 @@ class Launch(Launching):
         known |= {size: sizes[size] for size in self.grid.sizes}
         made = [item for item in (*self.results, *self.scratch) if item.name not in without]
         shapes = [self._shape(item, sizes, numbers) for item in made]
+        for item, shape in zip(made, shapes, strict=True):
+            if math.prod(shape) * actual(item.dtype, dtype).itemsize >= 2**63:
+                raise ValueError(f"[{name}] {item} would have shape {shape}, more than memory is")
         extents: list[int] = []
         starts = True
         if self.function.is_kernel:
@@ -278,7 +296,12 @@ class Planned:
         watched: list[tuple[str, Result]] = []
         for name, shape, of, zero in self.results:
             if new is None and device.type == "emulated" and self.starts:
-                memory = Result.take(shape, of, zero)
+                try:
+                    memory = Result.take(shape, of, zero)
+                except (OSError, OverflowError) as error:
+                    raise MemoryError(
+                        f"[{self.name}] {name} of shape {shape} takes more memory than there is"
+                    ) from error
                 watched.append((name, memory))
                 made[name] = memory.array
             elif new is None:
@@ -323,8 +346,13 @@ def actual(dtype: str, common: Any) -> Any:
 
 def _number(kernel: str, p: Parameter, value: Any) -> Any:
     if p.type == "bool":
+        if value not in (0, 1):
+            raise TypeError(f"[{kernel}] {p.name} must be True or False, got {value!r}")
         return bool(value)
     if p.type in NUMBERS:
+        most = float(np.finfo(np.float32 if p.type == "float" else np.float64).max)
+        if most < abs(value) < math.inf:
+            raise ValueError(f"[{kernel}] {p.name} is {value}, too large for {p.type}")
         return float(value)
     if isinstance(value, float):
         raise TypeError(f"[{kernel}] {p.name} must be an int, got {value!r}")

@@ -4,6 +4,7 @@ text is compiled as a kernel, and as a loop over the rows for ``cpu`` (csrc/fuse
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,8 +19,9 @@ from tapegrad.core.signature import Item, Signature
 from tapegrad.fusion.compiled import address_of
 from tapegrad.fusion.functions import TYPES
 from tapegrad.units import CompileError, Source, read
+from tapegrad.units.source import blank_comments
 
-from .declared import Kernel, keyword_numbers
+from .declared import Kernel, keyword_numbers, name_of
 from .launch import Grid
 
 _RESERVED = {"columns", "row", "start", "stream", "A", "T", "Own", "OneNumber"}
@@ -39,7 +41,7 @@ def rows(
     declared = Signature(signature)
 
     def declare(body: Callable) -> Kernel:
-        name = called or body.__name__
+        name = name_of(body, called)
         if not name.isidentifier():
             raise ValueError(f"[row] name={name!r} is no name that a function in C++ could have")
         written = RowText(name, declared, keyword_numbers(body, declared, name))
@@ -53,14 +55,15 @@ def rows(
             gradient=gradient if own is None else f"{name}_backward",
             grid=Grid(),
             draws=draws,
-            loops=RowLoops(source) if _loops_compile() else None,
+            loops=RowLoops(source) if loops_compile() else None,
         )
 
     return declare
 
 
 @cache
-def _loops_compile() -> bool:
+def loops_compile() -> bool:
+    """Whether there is a compiler of loops for ``cpu``, and what runs them."""
     return native.compiled is not None and _build.find_cxx() is not None
 
 
@@ -147,9 +150,24 @@ class RowText:
             f"{', '.join(i.name for i in matrices)});\n}}\n"
         )
 
+    def _check_text(self, text: str, results: Sequence[str]) -> None:
+        """Raise ValueError where a body ends what stands around it, or leaves out a result."""
+        plain, depth = blank_comments(text), 0
+        for brace in re.findall(r"[{}]", plain):
+            depth += 1 if brace == "{" else -1
+            if depth < 0:
+                break
+        if depth:
+            which = "a '}' is missing" if depth > 0 else "there is a '}' too many"
+            raise ValueError(f"[{self.name}] {which} in the body of a row: {text.strip()!r}")
+        missing = [name for name in results if not re.search(rf"\b{name}\b", plain)]
+        if missing:
+            raise ValueError(f"[{self.name}] nothing writes {missing} in the body {text.strip()!r}")
+
     def source(self, body: Source, gradient: Source | None) -> Source:
         """The whole text, with the gradient's function ``<name>_backward``, if it has one."""
         inputs, results = self.signature.inputs, self.signature.results
+        self._check_text(body.text, [item.name for item in results])
         text = _ONE_NUMBER + self.function(self.name, inputs, results, body.text)
         if gradient is not None:
             if any(self._lies(item) == "row" for item in inputs):
@@ -158,6 +176,7 @@ class RowText:
                     "which no body of one row computes: let gradient= be a function, or None"
                 )
             made = [Item(f"d{i.name}", i.sizes) for i in inputs]
+            self._check_text(gradient.text, [item.name for item in made])
             given = [*(Item(f"d{i.name}", i.sizes) for i in results), *inputs, *results]
             if os.path.isfile(gradient.file):
                 text += f'#line {gradient.line} "{gradient.file}"\n'

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
-from tapegrad.core.signature import Sizes, counts
+from tapegrad.core.signature import Signature, Sizes, counts
 
 from .checkable import Checkable
 from .launch import FLOATS, actual
@@ -22,6 +22,20 @@ COLUMNS = (5, 0, 1, 5, 31, 33, 64, 127, 129, 257, 520, 1000, 1111, 2104, 3001, 9
 FEW = (1, 2, 3, 5, 8, 17, 31, 32, 33, 65, 129)
 
 Draws = Mapping[str, Callable[[dict[str, int], np.random.Generator], Any]]
+
+
+def check_draws(kernel: str, signature: Signature, draws: Draws) -> None:
+    """Raise ValueError for names of no inputs, TypeError for what draws none."""
+    names = [item.name for item in signature.inputs]
+    unknown = sorted({*draws} - {*names})
+    if unknown:
+        raise ValueError(f"[{kernel}] inputs= names {unknown}, but the inputs are {names}")
+    for name, function in draws.items():
+        if not callable(function):
+            raise TypeError(
+                f"[{kernel}] inputs[{name!r}] must be a function of sizes and random, "
+                f"got {type(function).__name__}"
+            )
 
 
 def element_types(kernel: Checkable) -> list[Any]:
@@ -75,7 +89,9 @@ def draw(
         if item.name in draws:
             array = np.asarray(draws[item.name](counts(sizes), random)).astype(of)
             if array.size != math.prod(shape):
-                raise ValueError(f"inputs[{item.name!r}] made shape {array.shape}, not {shape}")
+                raise ValueError(
+                    f"[{kernel.name}] inputs[{item.name!r}] made shape {array.shape}, not {shape}"
+                )
             array = array.reshape(shape)
         elif of.kind in "iu":
             said = [s if s.isdigit() else f"sizes['{s.lstrip('*')}']" for s in item.sizes or ()]
@@ -89,4 +105,5 @@ def draw(
         else:
             array = random.standard_normal(shape).astype(of)
         arrays.append(np.asarray(array))
+        arrays[-1].flags.writeable = False  # no body and no rule changes what others get, too
     return arrays

@@ -55,14 +55,15 @@ class Trial:
         self,
         units: Mapping[str, Any],
         place: Place,
-        orders: Iterable[Schedule],
+        orders: Iterable[Schedule | None],
         note: Callable[[str], None],
     ) -> float:
-        """Run it in guarded memory under each of these schedules. Returns the largest error, as a
-        part of what is allowed. Raises Wrong, KernelError."""
+        """Run it in guarded memory under each of these schedules, None: as a loop on the CPU.
+        Returns the largest error, as a part of what is allowed. Raises Wrong, KernelError."""
         largest = 0.0
         for order in orders:
-            where = f"{self}, arrays {place.__name__.replace('_', ' ')}, threads {order}"
+            how = "as a loop on cpu" if order is None else f"threads {order}"
+            where = f"{self}, arrays {place.__name__.replace('_', ' ')}, {how}"
             note(where)
             placed: list[tuple[str, Guarded]] = []
 
@@ -84,14 +85,16 @@ class Trial:
                 return put(name, empty, False)
 
             arrays = {name: put(name, array, True) for name, array in self.arrays.items()}
-            with schedule(*order):
-                try:
-                    made = self.launch(
-                        EMULATED, units, self.dtype, arrays, self.sizes, self.numbers, new
-                    )
-                finally:
-                    decisions = order.taken - library("emulated").schedule()[3]
-                    self.ran = place, order, decisions
+            given = (units, self.dtype, arrays, self.sizes, self.numbers, new)
+            if order is None:
+                made = self.launch(CPU, *given)
+            else:
+                with schedule(*order):
+                    try:
+                        made = self.launch(EMULATED, *given)
+                    finally:
+                        decisions = order.taken - library("emulated").schedule()[3]
+                        self.ran = place, order, decisions
             for name, wanted in self.expected.items():
                 largest = max(largest, self._error(name, made[name], wanted, where))
             for name, guarded in placed:
@@ -112,7 +115,10 @@ class Trial:
             part = np.where(same, 0, np.abs(wide - wanted) / self.allowed[name])
         bad = ~(part <= 1)
         if bad.any():
-            raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}")
+            item = next(item for item in self.launch.results if item.name == name)
+            unset = not item.zero and np.isnan(wide[bad]).any()
+            hint = f"; {name} begins with nan, as no '= 0' stands behind it" if unset else ""
+            raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}{hint}")
         return float(part.max(initial=0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -60,9 +61,14 @@ class Program:
     ) -> Outcome:
         """Run it to its end, or for ``timeout`` seconds. schedule: the order in which blocks and
         threads get their turn, as for ``tg.kernel.check``: ``ascending``, ``descending``,
-        ``random:7``, ``random:7:40-42``; ValueError for what is none. patience: how many seconds of
+        ``random:7``, ``random:7:40-42``. patience: how many seconds of
         processor time a kernel may run in which no thread ends or meets others, before it counts
-        as endless (30 by default; 0: for ever). stdout: as ``subprocess`` takes it."""
+        as endless (30 by default; 0: for ever). stdout: as ``subprocess`` takes it. Raises
+        ValueError for what is no schedule, and no time."""
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"[emulate] the timeout must be more than 0 seconds, got {timeout:g}")
+        if patience is not None and not patience >= 0:
+            raise ValueError(f"[emulate] patience must not be negative, got {patience:g}")
         order = " ".join(map(str, tuple(Schedule.parse(schedule))))
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder, "journal")
@@ -130,6 +136,11 @@ def compile_program(
         plan = _build.plan_program(rewritten(file, folders), options, checked=checked)
         executable = _build.built(plan)
     except _build.CompilerError as error:
+        if re.search(r"undefined (reference to|symbol:?) [`'\"]?_?main\b", error.output):
+            raise KernelError(
+                f"{file} has no main, which a program begins with: kernels alone are declared by "
+                "tg.kernel, and checked by 'tapegrad check'"
+            ) from None
         raise KernelError(f"{file} does not compile\n{error.output}") from None
     except _build.BuildError as error:
         raise KernelError(f"{file}: {error}") from None

@@ -124,8 +124,14 @@ class _Loops:
 
     def alone(self, arrays: Sequence[Any], values: Values) -> list:
         results = [np.empty(shape, dtype) for _, shape, dtype in self._results[0].made]
-        self._run((self._table, self._sizes[0], *map(_in_order, arrays), *results), values)
+        self.launch(arrays, results, None, values)
         return results
+
+    def launch(
+        self, arrays: Sequence[Any], results: Sequence[Any], among: None, values: Values
+    ) -> None:
+        """As Launched's, for one kernel."""
+        self._run((self._table, self._sizes[0], *map(_in_order, arrays), *results), values)
 
     def _run(self, arrays: tuple, values: Values) -> None:
         numbers = self._fixed

@@ -21,9 +21,20 @@ DTYPES = {
 INTEGERS = {"int": "int32", "int32_t": "int32", "unsigned": "uint32", "uint32_t": "uint32"}
 INTEGERS |= {"int64_t": "int64", "long long": "int64", "long": "int64", "size_t": "uint64"}
 NUMBERS = ("float", "double")
+# What C++ lets nobody call a function or a parameter.
+_KEYWORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class
+compl const const_cast constexpr continue decltype default delete do double dynamic_cast else enum
+explicit export extern false float for friend goto if inline int long main mutable namespace new
+noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
+return short signed sizeof static static_assert static_cast struct switch template this
+thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+wchar_t while xor xor_eq
+"""
+KEYWORDS = frozenset(_KEYWORDS.split())
 
 _FUNCTION = r"""
-    (?:template\s*<\s*(?:class|typename)\s+(?P<template>\w+)\s*>\s*)?
+    (?:template\s*<(?P<template>[^<>]*)>\s*)?
     (?P<qualifiers>(?:__global__|static|inline|__launch_bounds__\s*\([^)]*\)|\s)*)
     \bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?
     %s\s*\((?P<parameters>[^)]*(?:\([^)]*\)[^)]*)*)\)\s*\{
@@ -89,7 +100,8 @@ class Source:
         declaration = " ".join(found["parameters"].split())
         parameters = [_parameter(p, name) for p in _split(declaration)]
         is_kernel = "__global__" in found["qualifiers"]
-        template = found["template"] or ""
+        template = _element_type(found["template"], name)
+        _refuse_keyword(name, "the name of the function", name)
         return Function(name, template, is_kernel, tuple(parameters), declaration)
 
     def functions(self, end: int | None = None) -> list[str]:
@@ -110,13 +122,37 @@ def _split(declaration: str) -> list[str]:
     return [p.strip() for p in re.split(r",(?![^<(]*[>)])", declaration) if p.strip()]
 
 
+def _element_type(template: str | None, function: str) -> str:
+    """The name of the type that a function is a template of; "" if it is none."""
+    if template is None:
+        return ""
+    found = re.fullmatch(r"\s*(?:class|typename)\s+(\w+)\s*", template)
+    if not found:
+        raise ValueError(
+            f"{function} is a template <{template.strip()}>, but only one of its element type can "
+            "be launched: template <class T>"
+        )
+    return found[1]
+
+
+def _refuse_keyword(word: str, what: str, function: str) -> None:
+    if word in KEYWORDS:
+        raise ValueError(f"{function}: {what} is {word!r}, a word of C++: give it another name")
+
+
 def _parameter(text: str, function: str) -> Parameter:
+    if "=" in text:
+        raise ValueError(
+            f"{function}: parameter {text!r} has a default, which nothing would use: defaults are "
+            "those of the body's keyword arguments"
+        )
     plain = re.sub(r"\b(__restrict__|__restrict|volatile)\b", " ", text)
     found = re.fullmatch(r"(.*?)([&*]*)\s*(\w+)", plain.strip(), re.DOTALL)
     if not found or found[2] not in ("", "*") or not found[1].strip():
         raise ValueError(
             f"{function}: parameter {text!r} is neither a pointer to elements nor a number"
         )
+    _refuse_keyword(found[3], f"the name in parameter {text!r}", function)
     words = [word for word in found[1].split() if word != "const"]
     return Parameter(found[3], " ".join(words), found[2] == "*", "const" in found[1].split())
 

@@ -17,11 +17,14 @@ from tapegrad.core.devices import KernelsMissing
 from tapegrad.core.kernels import KernelError, library
 
 from . import nvrtc
-from .source import Function, Source
+from .source import Function, Source, blank_comments
 
 # Grid, block and bytes of shared memory, as a launcher that is written here takes them.
 SHAPE = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared_bytes")
 _C_TYPES = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
+
+
+_GENERATED = "<the launcher of"  # how compilers name the lines that are written here
 
 
 class CompileError(KernelError):
@@ -70,22 +73,33 @@ class Unit:
                 known = with_included(text, self.source.folder, headers)
                 return nvrtc.launcher(known, function, _element(dtype), self.source.folder)
             except nvrtc.Refused as error:
-                raise CompileError(f"[{name}] does not compile\n{self._said(str(error))}") from None
+                raise CompileError(self._said(name, str(error))) from None
         emulates = hasattr(home, "set_schedule")  # as does what stands in for a GPU in tests
         try:
             path = compiled(
                 text, name, "emulated" if emulates else "cuda", self.source.folder, checked
             )
         except _build.CompilerError as error:
-            raise CompileError(f"[{name}] does not compile\n{self._said(error.output)}") from None
+            raise CompileError(self._said(name, error.output)) from None
         except _build.BuildError as error:
             raise KernelError(f"[{name}] {error}") from None
         return home.load(str(path))[name if dtype is None else f"{name}_{dtype}"]
 
-    def _said(self, output: str) -> str:
-        """The compiler's output; with the lines of a string, which the compiler cannot read."""
+    def _said(self, name: str, output: str) -> str:
+        """What is wrong: the compiler's output, with the lines of a string, which no compiler can
+        read; or, where that is about the lines that were written here, what it comes from."""
         written = self.source.text.split("\n")
-        lines = []
+        lines = [f"[{name}] does not compile"]
+        first = next((line for line in output.split("\n") if re.search(r"\berror\b", line)), "")
+        if first.startswith(_GENERATED):
+            plain = blank_comments(self.source.text)
+            ends_within = plain.count("{") > plain.count("}")
+            return f"{lines[0]}: " + (
+                "the text ends within a function, a '}' is missing"
+                if ends_within
+                else f"{name!r} is the name of something else, too, or stands in a namespace: give "
+                "the function a name of its own"
+            )
         for line in output.split("\n"):
             lines.append(line)
             place = re.match(re.escape(self.source.file) + r"[:(](\d+)[:)]", line)
@@ -126,7 +140,7 @@ def unit_text(source: Source, function: Function, dtype: str | None) -> str:
             f'#line {source.line} "{file}"',
             source.text,
             "#ifndef __CUDACC_RTC__",
-            f'#line 1 "<the launcher of {function.name}>"',
+            f'#line 1 "{_GENERATED} {function.name}>"',
             *generated,
             '#include "unit.h"',
             "#endif",
