@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from .compilers import cores, run
 from .files import is_ours, replacing
 from .plans import Plan, Unit
+from .sources import CompilerError
 
 
 def build(plan: Plan, output: Path, objects: Path) -> Path:
@@ -37,8 +39,25 @@ def _compile(unit: Unit, path: Path) -> None:
     if is_ours(path):
         os.utime(path)  # still in use
         return
+    header = unit.header
     with replacing(path) as temporary:
-        run(
-            [*unit.command, "-c", str(unit.source), "-o", str(temporary)],
-            f"compiling {unit.source.name}",
-        )
+        if isinstance(header, Unit):
+            # (A compiler that cannot use it, or that the file's errors stop, is asked again.)
+            with suppress(CompilerError):
+                _run(unit, _precompiled(header, path.parent), temporary)
+                return
+            header = header.source
+        _run(unit, header, temporary)
+
+
+def _run(unit: Unit, header: Path | None, output: Path) -> None:
+    begin = ["-include", str(header)] if header else []
+    command = [*unit.command, *begin, "-c", str(unit.source), "-o", str(output)]
+    run(command, f"compiling {unit.source.name}")
+
+
+def _precompiled(header: Unit, objects: Path) -> Path:
+    """The name by which the compiler includes it: that of its file, without the last suffix."""
+    path = objects / f"{header.source.stem}-{header.key}.h"
+    _compile(header, path.with_suffix(".h.gch"))
+    return path

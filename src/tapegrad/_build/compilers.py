@@ -26,6 +26,10 @@ class Compiler:
     def __str__(self) -> str:
         return f"{self.command[0]} ({self.version})"
 
+    @property
+    def is_clang(self) -> bool:
+        return "clang" in self.version
+
 
 def find_cxx(environ: Mapping[str, str] = os.environ) -> Compiler | None:
     """The C++ compiler: ``CXX`` if it is set, else g++, clang++ or c++ from the path."""

@@ -7,11 +7,12 @@ import os
 import shlex
 import sysconfig
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .architectures import choose_architectures
 from .compilers import Compiler, find_cxx, find_nvcc, toolkit
-from .plans import CHECKED, Commands, Plan, compiling, units_of
+from .plans import CHECKED, Commands, Plan, Unit, compiling, header_of, units_of
 from .sources import BuildError, hash_files, headers_hash, source_hash, source_root
 
 # The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
@@ -87,6 +88,9 @@ def plan_unit(
     assert compiler is not None
     headers = headers_hash(root)
     units = units_of(commands, headers, compiler, root)
+    if device == "emulated":
+        begin = header_of(root / "kernels" / "row.cuh", commands[0][1], headers, compiler, root)
+        units = (replace(units[0], header=begin), *units[1:])
     return Plan(f"{device}_unit", compiler, architectures, headers, units, link)
 
 
@@ -105,7 +109,6 @@ def plan_program(
     include = folder / "include"
     quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
     of_program = (*quick, *LINES, "-w", "-fno-builtin-printf", *options, f"-I{include}")
-    of_program += ("-include", str(include / "cuda_runtime.h"))
     of_program += (INDICES[_family(cxx)],) if checked else ()
     api = _joined(folder, _emulator_flags(cxx, environ, checked))
     program = [(source, of_program), *commands, api]
@@ -115,6 +118,11 @@ def plan_program(
     files = [f for f in root.glob("kernels/emulate/**/*") if f.suffix in (".h", ".cpp")]
     headers = hash_files(root, sorted([*files, root / "kernels" / "launch.h"]))
     units = units_of(program, headers, cxx, root)
+    # (Of definitions it would be another one each time.)
+    begin: Unit | Path = include / "cuda_runtime.h"
+    if not any(option.startswith("-D") for option in options):
+        begin = header_of(include / "cuda_runtime.h", of_program, headers, cxx, root)
+    units = (replace(units[0], header=begin), *units[1:])
     return Plan("program", cxx, "host", headers, units, link)
 
 
@@ -154,7 +162,7 @@ def checked_flags(cxx: Compiler) -> tuple[str, ...]:
 
 
 def _family(cxx: Compiler) -> str:
-    return "clang" if "clang" in cxx.version else "gcc"
+    return "clang" if cxx.is_clang else "gcc"
 
 
 def _for_cuda(

@@ -9,10 +9,11 @@ import re
 import shlex
 import sysconfig
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from .compilers import Compiler, find_cxx
-from .plans import CXX_FLAGS, compiling, Plan, units_of
+from .plans import CXX_FLAGS, compiling, header_of, Plan, units_of
 from .sources import BuildError, hash_files, native_files, source_root, tape_files
 
 
@@ -79,8 +80,11 @@ def plan_loop(source: Path, level: str) -> Plan:
     flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, *level_flags(level), "-ffp-contract=fast")
     folders = ("csrc/fused", "csrc/native/loops", "kernels")
     headers = [header for folder in folders for header in root.glob(f"{folder}/*.h")]
-    units = units_of([(source, (*flags, f"-I{root}"))], hash_files(root, headers), cxx, root)
-    return Plan("loop", cxx, level, units[0].key, units, (*flags, "-shared"))
+    told, command = hash_files(root, headers), (*flags, f"-I{root}")
+    (unit,) = units_of([(source, command)], told, cxx, root)
+    begin = header_of(root / "csrc" / "fused" / "loop.h", command, told, cxx, root)
+    unit = replace(unit, header=begin)
+    return Plan("loop", cxx, level, unit.key, (unit,), (*flags, "-shared"))
 
 
 def level_flags(level: str) -> tuple[str, ...]:
