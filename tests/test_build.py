@@ -20,6 +20,7 @@ from tapegrad import _build, doctor
 from tapegrad._build import BuildError, Compiler, building, installing, resources
 from tapegrad._build import cache as caching
 from tapegrad._build.architectures import Architectures
+from tapegrad._build.plans import header_of
 
 NVCC = Compiler(("/opt/cuda/bin/nvcc",), "nvcc 13.0.88")
 CXX = Compiler(("/usr/bin/g++",), "g++ 12.2.0")
@@ -391,6 +392,41 @@ def test_build_compiles_only_what_changed(sources, tmp_path, monkeypatch):
         file.suffix for file in (*(tmp_path / "out").iterdir(), *(tmp_path / "objects").iterdir())
     ]
     assert sorted(left) == [".o"] * 5 + [".so"]  # no temporary files
+
+
+def test_what_small_files_begin_with_is_compiled_beforehand(tmp_path, monkeypatch):
+    """Once for all of them; where the compiler cannot use it, the header itself is read."""
+    cxx = _build.find_cxx()
+    if cxx is None or cxx.is_clang:
+        pytest.skip("needs g++")
+    compiled = []
+    run = building.run
+    monkeypatch.setattr(
+        building, "run", lambda command, subject: compiled.append(subject) or run(command, subject)
+    )
+    header, sources = tmp_path / "long.h", [tmp_path / "a.cpp", tmp_path / "b.cpp"]
+    header.write_text("#pragma once\ninline int seven() { return 7; }\n")
+    objects = tmp_path / "objects"
+    objects.mkdir()
+
+    def build(source, text):
+        compiled.clear()
+        source.write_text(text)
+        command = (*cxx.command, "-std=c++17")
+        begin = header_of(header, command, "", cxx, tmp_path)
+        building._compile(building.Unit(source, command, "", begin), objects / f"{source.stem}.o")
+        return [subject.removeprefix("compiling ") for subject in compiled]
+
+    assert build(sources[0], "int f() { return seven(); }\n") == ["long.h", "a.cpp"]
+    assert build(sources[1], "int g() { return seven(); }\n") == ["b.cpp"]
+    (precompiled,) = objects.glob("*.gch")
+    precompiled.write_bytes(b"of another compiler")
+    (objects / "b.o").unlink()
+    assert build(sources[1], "int g() { return seven() + 1; }\n") == ["b.cpp", "b.cpp"]
+    (objects / "b.o").unlink()
+    with pytest.raises(_build.CompilerError, match=r"b\.cpp:2:\d+: error"):
+        build(sources[1], "int g();\nint h() { return nothing; }\n")
+    assert not (objects / "b.o").exists()
 
 
 def test_concurrent_builds_do_not_disturb_each_other(sources, tmp_path):
