@@ -271,20 +271,29 @@ class Kernel(Checkable):
             return super().run_body(tensors, numbers)
         plan = self._plan(self.forward, described, _key(numbers))
         here = regions.get()
-        with within(here.without(here.enabled)):  # of which kernels know nothing
+        if here.enabled:  # of which kernels know nothing
+            with within(here.without(here.enabled)):
+                results = super().run_body(tensors, numbers)
+        else:
             results = super().run_body(tensors, numbers)
         for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
             _, shape, dtype, _ = made
-            said = f"[{self.name}] the body's {item}"
-            if tuple(t.shape) != shape:
-                raise ValueError(f"{said} must be of shape {shape}, got {tuple(t.shape)}")
-            if t.dtype != dtype:
-                raise TypeError(f"{said} must be {dtype}, as the kernel's, got {t.dtype}")
-            if t._device is not tensors[0]._device:
-                raise RuntimeError(
-                    f"{said} must be on {tensors[0].device}, as its inputs, got {t.device}"
+            array = t._array
+            if array.shape != shape:
+                raise ValueError(
+                    f"{self._of_body(item)} must be of shape {shape}, got {array.shape}"
                 )
+            if array.dtype != dtype:
+                raise TypeError(
+                    f"{self._of_body(item)} must be {dtype}, as the kernel's, got {t.dtype}"
+                )
+            if t._device is not tensors[0]._device:
+                where = f"{tensors[0].device}, as its inputs, got {t.device}"
+                raise RuntimeError(f"{self._of_body(item)} must be on {where}")
         return results
+
+    def _of_body(self, item: Item) -> str:
+        return f"[{self.name}] the body's {item}"
 
     def _check_rule(self, rule: Callable) -> None:
         """Raise TypeError where a gradient that is a function cannot be called as one."""
@@ -408,15 +417,19 @@ def _described(arrays: Sequence[Any]) -> Described:
 
 
 def _unchangeable(array: Any) -> Any:
-    """An input as a body may see it, as a kernel may not change it either."""
-    if type(array) is np.ndarray:
+    """A view of an input for a body, which may change it no more than a kernel (CuPy's arrays know
+    no such thing). What is only traced has no memory."""
+    if hasattr(array, "base"):
         array = array.view()
-        array.flags.writeable = False
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
     return array
 
 
 def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-    """A body's results, which like a kernel's are no views. (What is only traced has no memory.)"""
+    """A body's results, which like a kernel's are no views."""
+    if len(made) == 1 and getattr(made[0], "base", None) is None:
+        return [*made]
     found: list[Any] = []
     for array in made:
         others = (*inputs, *found) if hasattr(array, "base") else ()
