@@ -21,6 +21,7 @@ from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tape import own_primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import as_written
+from tapegrad.fusion.tracing import TracingDevice
 from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
@@ -207,9 +208,12 @@ class Kernel(Checkable):
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
             device = xp._operations.device
+            has_memory = not isinstance(device, TracingDevice)
+            given = [_unchangeable(a) for a in arrays] if has_memory else arrays
             with no_grad():
-                y = me.run_body([wrap(_unchangeable(a), device) for a in arrays], numbers)
-            made = _apart([t._array for t in y], arrays)
+                y = me.run_body([wrap(a, device) for a in given], numbers)
+            made = [t._array for t in y]
+            made = _apart(made, arrays) if has_memory else made
             return tuple(made) if count > 1 else made[0]
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
@@ -417,23 +421,21 @@ def _described(arrays: Sequence[Any]) -> Described:
 
 
 def _unchangeable(array: Any) -> Any:
-    """A view of an input for a body, which may change it no more than a kernel (CuPy's arrays know
-    no such thing). What is only traced has no memory."""
-    if hasattr(array, "base"):
-        array = array.view()
-        if isinstance(array, np.ndarray):
-            array.flags.writeable = False
-    return array
+    """A view of an input for a body, which may change it no more than a kernel. (CuPy's arrays know
+    no such thing.)"""
+    view = array.view()
+    if isinstance(view, np.ndarray):
+        view.flags.writeable = False
+    return view
 
 
 def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
     """A body's results, which like a kernel's are no views."""
-    if len(made) == 1 and getattr(made[0], "base", None) is None:
+    if len(made) == 1 and made[0].base is None:
         return [*made]
     found: list[Any] = []
     for array in made:
-        others = (*inputs, *found) if hasattr(array, "base") else ()
-        shared = any(memory(array) is memory(other) for other in others)
+        shared = any(memory(array) is memory(other) for other in (*inputs, *found))
         found.append(array.copy() if shared else array)
     return found
 
