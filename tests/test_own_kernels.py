@@ -335,6 +335,7 @@ NO_EXPRESSION = (
     ("a > 0", ValueError, "is no expression of elements"),
     ("a // 2", ValueError, "is no expression of elements"),
     ("a + 'b'", ValueError, "is no expression of elements"),
+    (7, TypeError, "an expression must be a string, got int"),
 )
 
 
@@ -344,6 +345,10 @@ def test_no_expression(text, error, words):
         tg.kernel.elementwise(text)
     with pytest.raises(ValueError, match="does not use the numbers"):
         tg.kernel.elementwise("a", slope=1.0)
+    with pytest.raises(TypeError, match=r"\[elementwise\] slope='1' must be a number"):
+        tg.kernel.elementwise("a * slope", slope="1")
+    with pytest.raises(ValueError, match="name=7 must be a name"):
+        tg.kernel.elementwise("a", name=7)
 
 
 @pytest.mark.parametrize(
@@ -690,6 +695,9 @@ def test_a_body_is_fused_and_knows_no_autocast(device):
     g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x * x)
     x = tg.ones(2, device=device) * 3
     assert tg.fuse(lambda x: g(x) + 1)(x).tolist() == [10, 10]
+    text = "__global__ void two(float* y, float* z, const float* x) {}"
+    two = tg.kernel(text, "x[n] -> y[n], z[n]", name="two")(lambda x: (x * x, x))
+    assert tg.fuse(lambda x: two(x)[0] + two(x)[1])(x).tolist() == [12, 12]
     with tg.autocast(device, dtype=tg.float16):
         assert f(x).dtype == tg.float32
 
@@ -724,6 +732,22 @@ def test_the_compilers_message_names_your_file_and_line(tmp_path):
         assert where in str(error.value)
         assert "y[i] = x[i] * unknown;" in str(error.value)
         assert isinstance(error.value, tg.KernelError)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("__shared__ float s[32];", r"__shared__: shared memory is SHARED\(name, float\[32\]\)"),
+        ("extern __shared__ float s[];", r"or by shared= DYNAMIC_SHARED\(name, float\)"),
+        ("other<<<1, 1>>>(y, x);", r"<<<: a launch is LAUNCH\(kernel, blocks, threads"),
+    ],
+)
+def test_what_only_nvcc_knows_is_said_in_words_for_both(line, hint):
+    text = (
+        f"__global__ void other(float* y, const float* x) {{}}\n{XY.replace('{}', f'{{ {line} }}')}"
+    )
+    with pytest.raises(CompileError, match=rf"(?s)\[f\] does not compile.*error.*{hint}"):
+        tg.kernel(text, "x[n] -> y[n]", name="f")(body)(tg.ones(2, device="emulated"))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tape import own_primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import as_written
+from tapegrad.fusion.tracing import TracingDevice
 from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
@@ -207,9 +208,12 @@ class Kernel(Checkable):
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
             device = xp._operations.device
+            has_memory = not isinstance(device, TracingDevice)
+            given = [_unchangeable(a) for a in arrays] if has_memory else arrays
             with no_grad():
-                y = me.run_body([wrap(_unchangeable(a), device) for a in arrays], numbers)
-            made = _apart([t._array for t in y], arrays)
+                y = me.run_body([wrap(a, device) for a in given], numbers)
+            made = [t._array for t in y]
+            made = _apart(made, arrays) if has_memory else made
             return tuple(made) if count > 1 else made[0]
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
@@ -271,20 +275,29 @@ class Kernel(Checkable):
             return super().run_body(tensors, numbers)
         plan = self._plan(self.forward, described, _key(numbers))
         here = regions.get()
-        with within(here.without(here.enabled)):  # of which kernels know nothing
+        if here.enabled:  # of which kernels know nothing
+            with within(here.without(here.enabled)):
+                results = super().run_body(tensors, numbers)
+        else:
             results = super().run_body(tensors, numbers)
         for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
             _, shape, dtype, _ = made
-            said = f"[{self.name}] the body's {item}"
-            if tuple(t.shape) != shape:
-                raise ValueError(f"{said} must be of shape {shape}, got {tuple(t.shape)}")
-            if t.dtype != dtype:
-                raise TypeError(f"{said} must be {dtype}, as the kernel's, got {t.dtype}")
-            if t._device is not tensors[0]._device:
-                raise RuntimeError(
-                    f"{said} must be on {tensors[0].device}, as its inputs, got {t.device}"
+            array = t._array
+            if array.shape != shape:
+                raise ValueError(
+                    f"{self._of_body(item)} must be of shape {shape}, got {array.shape}"
                 )
+            if array.dtype != dtype:
+                raise TypeError(
+                    f"{self._of_body(item)} must be {dtype}, as the kernel's, got {t.dtype}"
+                )
+            if t._device is not tensors[0]._device:
+                where = f"{tensors[0].device}, as its inputs, got {t.device}"
+                raise RuntimeError(f"{self._of_body(item)} must be on {where}")
         return results
+
+    def _of_body(self, item: Item) -> str:
+        return f"[{self.name}] the body's {item}"
 
     def _check_rule(self, rule: Callable) -> None:
         """Raise TypeError where a gradient that is a function cannot be called as one."""
@@ -408,19 +421,21 @@ def _described(arrays: Sequence[Any]) -> Described:
 
 
 def _unchangeable(array: Any) -> Any:
-    """An input as a body may see it, as a kernel may not change it either."""
-    if type(array) is np.ndarray:
-        array = array.view()
-        array.flags.writeable = False
-    return array
+    """A view of an input for a body, which may change it no more than a kernel. (CuPy's arrays know
+    no such thing.)"""
+    view = array.view()
+    if isinstance(view, np.ndarray):
+        view.flags.writeable = False
+    return view
 
 
 def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-    """A body's results, which like a kernel's are no views. (What is only traced has no memory.)"""
+    """A body's results, which like a kernel's are no views."""
+    if len(made) == 1 and made[0].base is None:
+        return [*made]
     found: list[Any] = []
     for array in made:
-        others = (*inputs, *found) if hasattr(array, "base") else ()
-        shared = any(memory(array) is memory(other) for other in others)
+        shared = any(memory(array) is memory(other) for other in (*inputs, *found))
         found.append(array.copy() if shared else array)
     return found
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from tapegrad.core.devices import EMULATED, Device
 from tapegrad.core.signature import Item, Signature, Sizes
-from tapegrad.core.tensor import wrap
+from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import Computation, Fused
 from tapegrad.units import Function, Source, Unit
 
@@ -99,8 +102,11 @@ def row(
 def _function(
     read: Expression, name: str, numbers: Mapping[str, float], sizes: str, made: str
 ) -> Elementwise:
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"name={name!r} must be a name, as it is that of a function")
+    for n, default in numbers.items():
+        if not isinstance(default, (Real, np.generic, Tensor)):
+            raise TypeError(f"[{name}] {n}={default!r} must be a number")
     body = read.function(name, numbers)
     body.__module__ = sys._getframe(2).f_globals["__name__"]  # where pickles look for it
     return Elementwise(body, read.inputs, numbers, sizes, made)

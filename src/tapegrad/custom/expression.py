@@ -56,6 +56,8 @@ class Expression:
     """
 
     def __init__(self, text: str, numbers: Sequence[str] = (), rows: bool = False):
+        if not isinstance(text, str):
+            raise TypeError(f"an expression must be a string, got {type(text).__name__}")
         self.text, self.numbers = text, tuple(numbers)
         tree = ast.parse(text.strip(), "<expression>", "eval").body
         names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]

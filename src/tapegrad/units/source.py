@@ -146,7 +146,7 @@ def _parameter(text: str, function: str) -> Parameter:
             f"{function}: parameter {text!r} has a default, which nothing would use: defaults are "
             "those of the body's keyword arguments"
         )
-    plain = re.sub(r"\b(__restrict__|__restrict|volatile)\b", " ", text)
+    plain = re.sub(r"\b(__restrict__|__restrict|volatile)\b|(?<=\*)\s*const\b", " ", text)
     found = re.fullmatch(r"(.*?)([&*]*)\s*(\w+)", plain.strip(), re.DOTALL)
     if not found or found[2] not in ("", "*") or not found[1].strip():
         raise ValueError(

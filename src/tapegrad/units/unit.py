@@ -24,6 +24,12 @@ SHAPE = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared_
 _C_TYPES = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
 
 
+# What nvcc knows and the emulated device does not, and how it is written for both.
+_BOTH = {
+    "__shared__": "shared memory is SHARED(name, float[32]), "
+    "or by shared= DYNAMIC_SHARED(name, float)",
+    "<<<": "a launch is LAUNCH(kernel, blocks, threads, shared_bytes, stream, arguments...)",
+}
 _GENERATED = "<the launcher of"  # how compilers name the lines that are written here
 
 
@@ -106,7 +112,8 @@ class Unit:
             if place and not Path(self.source.file).is_file():
                 index = int(place[1]) - self.source.line
                 lines += [f"    {written[index]}"] if 0 <= index < len(written) else []
-        return "\n".join(lines)
+        said = "\n".join(lines)
+        return "\n".join([said, *(f"{w}: {hint}" for w, hint in _BOTH.items() if w in said)])
 
 
 def unit_text(source: Source, function: Function, dtype: str | None) -> str:
