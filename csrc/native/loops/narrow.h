@@ -161,3 +161,25 @@ template <class S>
         y[i] = narrowed<S>(x[i]);
     }
 }
+
+// each(j, number) for so many numbers as floats, for sums: of what is no number, the digits may be
+// others.
+template <int count, class S, class Each>
+inline void each_widened(const S* x, Each each) {
+#if defined(__F16C__)
+    if constexpr (std::is_same_v<S, Half>) {
+        static_assert(count % halves_at_once == 0);
+        float y[count];
+        for (int i = 0; i < count; i += halves_at_once) {
+            convert(y + i, x + i);
+        }
+        for (int j = 0; j < count; ++j) {
+            each(j, y[j]);
+        }
+        return;
+    }
+#endif
+    for (int j = 0; j < count; ++j) {
+        each(j, widened(x[j]));
+    }
+}
