@@ -491,10 +491,10 @@ LOOP_FLAGS = (
 )
 # Choices of bounds stay choices: else g++ computes what comes behind one for its constants, too,
 # and chooses at the end. (On 512-bit vectors exp takes a quarter less time, mish and sigmoid a
-# fifth, and a clamp on 256-bit ones half; but running extremes down columns would take twice as
-# long.)
+# fifth; on 256-bit ones a clamp takes half, and normal numbers a twelfth. But running extremes down
+# columns would take twice as long.)
 BOUNDED_FLAGS = ("-fno-thread-jumps", "-fno-tree-pre")
-BOUNDED = ("activation.cpp", "arithmetic.cpp")
+BOUNDED = ("activation.cpp", "arithmetic.cpp", "random.cpp")
 # Loops over a few numbers stay loops, else g++ zeroes them byte by byte (a sum of 512 numbers took
 # twice as long).
 FEW_FLAGS = ("-fno-tree-loop-distribute-patterns",)
