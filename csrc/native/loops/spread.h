@@ -59,7 +59,7 @@ template <class T, class A>
 struct Row {
     const T* memory;
     bool repeated;
-    A laid_out[at_once];
+    alignas(line) A laid_out[at_once];
 
     static A read(T x) {
         if constexpr (std::is_same_v<T, A>) {
@@ -148,7 +148,7 @@ void spread(Block block, Block block_with, int inputs, void* const* arrays, int6
             if constexpr (direct) {
                 block(y + i, count, x);
             } else {
-                A computed[at_once];
+                alignas(line) A computed[at_once];
                 block(computed, count, x);
                 narrow(y + i, computed, count);
             }
