@@ -227,6 +227,7 @@ ACTIVATIONS = {
     "softshrink": {"limit": 0.5},
     "exp": {},
     "erf": {},
+    "tanh": {},
 }
 NAMES = [
     f"{name}{end}"
@@ -255,7 +256,7 @@ def activation_arrays(name: str) -> list[np.ndarray]:
     x = every_size()
     if not name.endswith("_backward"):
         return [x]
-    saved = plain[name.removesuffix("_backward")](x) if name.startswith("sigmoid") else x
+    saved = plain[name.removesuffix("_backward")](x) if name.startswith(("sigmoid", "tanh")) else x
     return [np.random.default_rng(0).standard_normal(x.size).astype("float32"), saved]
 
 

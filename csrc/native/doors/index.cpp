@@ -4,6 +4,7 @@
 
 #include "../doors.h"
 #include "../layout.h"
+#include "../pool.h"
 #include "../positions.h"
 
 namespace {
@@ -166,7 +167,8 @@ bool run(Loop loop, PyArrayObject* x, void* values, Named& named, bool in_order)
     const bool flat = of.leads == 1 && of.spread.rows == 1;
     Share share = flat ? Share::positions : Share::rows;
     int64_t size = flat ? of.spread.length : of.leads * of.spread.rows;
-    if (!in_order || all < piece || !named.find_share(share, size)) {
+    // (A thread that has nobody to share with goes from one end of each row to the other.)
+    if (!in_order || all < piece || get_threads() == 1 || !named.find_share(share, size)) {
         const double number = double(int(share));
         const int64_t each = flat ? of.rest : per_row;
         // (What must be in order, a thread does alone: it is one piece.)

@@ -101,6 +101,13 @@ private:
             for (int64_t o = 0; o < of_.outer; ++o) {
                 double* result = found.data() + o * inner;
                 for (int64_t g = 0; g < groups; ++g) {
+                    if (parts == 1 && g > 0) {  // as columns have it
+                        for (int64_t i = 0; i < inner; ++i) {
+                            result[i] = combine(result[i], next[i]);
+                        }
+                        next += inner;
+                        continue;
+                    }
                     for (int64_t i = 0; i < inner; ++i, next += parts) {
                         result[i] = g == 0 ? *next : combine(result[i], *next);
                         for (int64_t p = 1; p < parts; ++p) {

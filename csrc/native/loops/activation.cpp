@@ -62,6 +62,10 @@ struct Exp {
     static float value(float x) { return exp(x); }
 };
 
+struct Tanh {
+    static float value(float x) { return tanh(x); }
+};
+
 struct Erf {
     static float value(float x) { return erf(x); }
 };
@@ -132,7 +136,8 @@ constexpr Loops all() {
     ADD("silu_backward", Slope<activation::Silu>, 2, nullptr, NO, YES)
     BOTH("sigmoid", Sigmoid, 0, nullptr)
     BOTH("elu", Elu, 1, "alpha")
-    ADD("tanh_backward", Slope<Tanh>, 2, nullptr, NO, YES)
+    ADD("tanh", ::Tanh, 1, nullptr, NO, NO)
+    ADD("tanh_backward", Slope<activation::Tanh>, 2, nullptr, NO, YES)
     ADD("softplus", ::Softplus, 3, "beta\0threshold", NO, YES)
     ADD("softplus_backward", Slope<activation::Softplus>, 4, "beta\0threshold", NO, YES)
     ADD("logsigmoid", Logsigmoid, 1, nullptr, NO, YES)

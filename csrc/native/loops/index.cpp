@@ -1,6 +1,7 @@
 // Reading, writing and adding at positions that index arrays name.
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "csrc/native/loops.h"
 #include "csrc/native/positions.h"
@@ -63,25 +64,37 @@ int64_t find_places(int64_t* __restrict positions, const int64_t* base, const In
     return bad;
 }
 
-bool find_positions(const Positions& of, void* const* index, const int64_t* offsets, int64_t i,
-                    int64_t count, int64_t* positions) {
-    const auto find = [&](int k, int64_t start, int64_t* found, const int64_t* base, int64_t some) {
-        return of.narrow[k]
-                   ? find_places(found, base, static_cast<const int32_t*>(index[k]) + start, some,
-                                 of.sizes[k], of.steps[k])
-                   : find_places(found, base, static_cast<const int64_t*>(index[k]) + start, some,
-                                 of.sizes[k], of.steps[k]);
-    };
-    int64_t bad = 0, base = 0;
+// Places start.. of the k-th index array.
+int64_t find_in(const Positions& of, void* const* index, int k, int64_t start, int64_t* found,
+                const int64_t* base, int64_t count) {
+    return of.narrow[k]
+               ? find_places(found, base, static_cast<const int32_t*>(index[k]) + start, count,
+                             of.sizes[k], of.steps[k])
+               : find_places(found, base, static_cast<const int64_t*>(index[k]) + start, count,
+                             of.sizes[k], of.steps[k]);
+}
+
+// Adds what the index arrays name that are repeated. False where a place is none.
+bool find_base(const Positions& of, void* const* index, const int64_t* offsets, int64_t& base) {
+    int64_t bad = 0;
     for (int k = 0; k < of.arrays; ++k) {
         if (of.spread.repeated[k]) {
-            bad |= find(k, offsets[k], &base, nullptr, 1);
+            bad |= find_in(of, index, k, offsets[k], &base, nullptr, 1);
         }
+    }
+    return bad >= 0;
+}
+
+bool find_positions(const Positions& of, void* const* index, const int64_t* offsets, int64_t i,
+                    int64_t count, int64_t* positions) {
+    int64_t base = 0, bad = 0;
+    if (!find_base(of, index, offsets, base)) {
+        return false;
     }
     const int64_t* start = &base;
     for (int k = 0; k < of.arrays; ++k) {
         if (!of.spread.repeated[k]) {
-            bad |= find(k, offsets[k] + i, positions, start, count);
+            bad |= find_in(of, index, k, offsets[k] + i, positions, start, count);
             start = nullptr;
         }
     }
@@ -89,6 +102,27 @@ bool find_positions(const Positions& of, void* const* index, const int64_t* offs
         positions[j] = base;
     }
     return bad >= 0;
+}
+
+// What a single index array names, beyond ``x``: not by way of positions, which take as long to write
+// and read as the numbers. Returns how many are done, up to the first that is no place counted from the
+// beginning of the dimension. (A branch that is never taken; to look at them all before, as vectors,
+// took longer.)
+template <class Access, class T, class Index>
+int64_t each_named(T* x, T* values, const Index* index, int64_t count, int64_t size, int64_t step) {
+    int64_t j = 0;
+    if (step == 1) {
+#pragma GCC unroll 4
+        for (; j < count && uint64_t(index[j]) < uint64_t(size); ++j) {
+            Access::each(x + index[j], values + j);
+        }
+    } else {
+#pragma GCC unroll 4
+        for (; j < count && uint64_t(index[j]) < uint64_t(size); ++j) {
+            Access::each(x + index[j] * step, values + j);
+        }
+    }
+    return j;
 }
 
 // From ``from`` to ``to`` of the positions of a row, and of what lies behind each.
@@ -106,6 +140,22 @@ void visit(Positions& of, void* const* arrays, int64_t lead, int64_t row, int64_
     T* x = static_cast<T*>(arrays[0]) + lead * of.block;
     T* values = static_cast<T*>(arrays[1]) +
                 (lead * of.spread.rows + row) * of.spread.length * of.rest;
+    int only = -1, named = 0;  // the index array that is not repeated, if it is the only one
+    for (int k = 0; k < of.arrays; ++k) {
+        only = of.spread.repeated[k] ? only : k;
+        named += !of.spread.repeated[k];
+    }
+    int64_t base = 0;
+    const bool direct = of.rest == 1 && named == 1 && find_base(of, arrays + 3, offsets, base);
+    if (direct) {
+        const int64_t start = offsets[only] + from, size = of.sizes[only], step = of.steps[only];
+        const void* index = arrays[3 + only];
+        from += of.narrow[only]
+                    ? each_named<Access>(x + base, values + from,
+                                         static_cast<const int32_t*>(index) + start, to - from, size, step)
+                    : each_named<Access>(x + base, values + from,
+                                         static_cast<const int64_t*>(index) + start, to - from, size, step);
+    }
     int64_t positions[at_once];
     for (int64_t i = from; i < to; i += at_once) {
         const int64_t count = to - i < at_once ? to - i : at_once;
@@ -154,6 +204,16 @@ void at_positions(void* const* arrays, const double* numbers, int64_t begin, int
     }
 }
 
+template <class T>
+struct Ends {
+    T least, most;
+    explicit Ends(T x) : least(x), most(x) {}
+    void look(T x) {
+        least = x < least ? x : least;
+        most = x > most ? x : most;
+    }
+};
+
 // The smallest and the largest of each piece of so many numbers, where pieces are as long as the number
 // says.
 template <class T>
@@ -162,14 +222,27 @@ void find_ends(void* const* arrays, const double* numbers, int64_t begin, int64_
     const int64_t length = int64_t(numbers[0]);
     for (int64_t i = begin; i < end; i += length) {
         const int64_t stop = end - i < length ? end : i + length;
-        T least = x[i], most = x[i];
-        for (int64_t j = i; j < stop; ++j) {
-            least = x[j] < least ? x[j] : least;
-            most = x[j] > most ? x[j] : most;
+        // Of four parts side by side, as each waits for its last choice.
+        const int64_t quarter = (stop - i) / 4;
+        const T *first = x + i, *second = first + quarter, *third = second + quarter;
+        const T* fourth = third + quarter;
+        Ends<T> of_first(*first), of_second(*first), of_third(*first), all(*first);
+        for (int64_t j = 0; j < quarter; ++j) {
+            of_first.look(first[j]);
+            of_second.look(second[j]);
+            of_third.look(third[j]);
+            all.look(fourth[j]);
+        }
+        for (int64_t j = i + 4 * quarter; j < stop; ++j) {
+            all.look(x[j]);
+        }
+        for (const Ends<T>& some : {of_first, of_second, of_third}) {
+            all.look(some.least);
+            all.look(some.most);
         }
         int64_t* found = static_cast<int64_t*>(arrays[0]) + i / length * 2;
-        found[0] = least;
-        found[1] = most;
+        found[0] = all.least;
+        found[1] = all.most;
     }
 }
 

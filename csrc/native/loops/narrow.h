@@ -36,16 +36,20 @@ inline float narrowed(float x) {
     return x;
 }
 
-// Rounded to the nearest, ties to even; what is no number keeps its sign alone.
+// To the nearest, ties to even.
+inline uint32_t rounded_to_brain(uint32_t bits) {
+    return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+// What is no number keeps its sign alone.
 template <>
 inline Brain narrowed(float x) {
     const uint32_t bits = __builtin_bit_cast(uint32_t, x);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     const uint32_t none = 0x7fc0u | ((bits >> 16) & 0x8000u);
-    return {uint16_t(chosen((bits & 0x7fffffffu) > 0x7f800000u, none, rounded))};
+    return {uint16_t(chosen((bits & 0x7fffffffu) > 0x7f800000u, none, rounded_to_brain(bits)))};
 }
 
-// Likewise; what is no number keeps the digits that there is room for, or one.
+// Rounded likewise; what is no number keeps the digits that there is room for, or one.
 template <>
 inline Half narrowed(float x) {
     const uint32_t bits = __builtin_bit_cast(uint32_t, x), size = bits & 0x7fffffffu;
@@ -142,6 +146,26 @@ inline int64_t convert_first(Half* y, const float* x, int64_t count) {
 }
 #endif
 
+// Rounded as above, block by block, up to the first in which anything is no number: to look for it takes
+// half as long as to choose.
+inline int64_t convert_first(Brain* __restrict y, const float* __restrict x, int64_t count) {
+    constexpr int64_t together = 512;
+    int64_t done = 0;
+    while (done < count) {
+        const int64_t end = count - done < together ? count : done + together;
+        uint32_t none = 0;
+        for (int64_t i = done; i < end; ++i) {
+            none |= x[i] != x[i] ? ~0u : 0u;
+            y[i] = {uint16_t(rounded_to_brain(__builtin_bit_cast(uint32_t, x[i])))};
+        }
+        if (none != 0) {
+            break;
+        }
+        done = end;
+    }
+    return done;
+}
+
 // How many of the first ones are converted.
 template <class To, class From>
 inline int64_t convert_first(To*, const From*, int64_t) {
@@ -159,5 +183,27 @@ template <class S>
 [[gnu::noinline]] void narrow(S* __restrict y, const float* __restrict x, int64_t count) {
     for (int64_t i = convert_first(y, x, count); i < count; ++i) {
         y[i] = narrowed<S>(x[i]);
+    }
+}
+
+// each(j, number) for so many numbers as floats, for sums: of what is no number, the digits may be
+// others.
+template <int count, class S, class Each>
+inline void each_widened(const S* x, Each each) {
+#if defined(__F16C__)
+    if constexpr (std::is_same_v<S, Half>) {
+        static_assert(count % halves_at_once == 0);
+        float y[count];
+        for (int i = 0; i < count; i += halves_at_once) {
+            convert(y + i, x + i);
+        }
+        for (int j = 0; j < count; ++j) {
+            each(j, y[j]);
+        }
+        return;
+    }
+#endif
+    for (int j = 0; j < count; ++j) {
+        each(j, widened(x[j]));
     }
 }

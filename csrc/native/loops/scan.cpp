@@ -20,6 +20,7 @@ S stored(double x) {
 }
 
 struct Sum {
+    static constexpr bool is_extreme = false;
     double total = 0;
     template <class S>
     S next(double x, int64_t) {
@@ -30,6 +31,7 @@ struct Sum {
     using Stored = S;
 };
 struct Product {
+    static constexpr bool is_extreme = false;
     double total = 1;
     template <class S>
     S next(double x, int64_t) {
@@ -42,6 +44,7 @@ struct Product {
 // Where the last of the extremes so far is, or of what is no number.
 template <bool largest>
 struct Extreme {
+    static constexpr bool is_extreme = true, is_largest = largest;
     double found = largest ? -INFINITY : INFINITY;
     int64_t at = 0;
     template <class S>
@@ -70,6 +73,43 @@ void scan_lines(typename Function::template Stored<S>* y, const S* x, int64_t co
     }
 }
 
+// Of a row: where a block has nothing that reaches what was found before, one place is that of all.
+template <bool largest, class S>
+void find_last_extremes(int64_t* __restrict y, const S* __restrict x, int64_t count) {
+    constexpr int64_t block = 16;
+    using A = decltype(widened(*x));
+    A found = largest ? -A(INFINITY) : A(INFINITY);
+    const auto is_next = [&](A number) {
+        const bool reaches = largest ? number >= found : number <= found;
+        return (reaches ? ~0u : 0u) | (number != number ? ~0u : 0u);
+    };
+    int64_t at = 0;
+    for (int64_t i = 0; i < count; i += block) {
+        const int64_t end = count - i < block ? count : i + block;
+        uint32_t any = 0;
+        if (end == i + block) {
+#pragma GCC unroll 1  // (else g++ makes no vectors of it)
+            for (int64_t j = i; j < i + block; ++j) {
+                any |= is_next(widened(x[j]));
+            }
+        }
+        if (end == i + block && any == 0) {
+            for (int64_t j = i; j < i + block; ++j) {
+                y[j] = at;
+            }
+            continue;
+        }
+        for (int64_t j = i; j < end; ++j) {
+            const A number = widened(x[j]);
+            if (is_next(number) != 0) {
+                found = number;
+                at = j;
+            }
+            y[j] = at;
+        }
+    }
+}
+
 // Rows, or groups of columns, begin..end. Numbers are how long lines are, how many columns there are
 // (1: lines are rows), and whether it goes backwards.
 template <class Function, class S>
@@ -82,6 +122,11 @@ void scan(void* const* arrays, const double* numbers, int64_t begin, int64_t end
     const S* x = static_cast<const S*>(arrays[1]) + first;
     if (columns == 1) {
         int64_t row = begin;
+        if constexpr (Function::is_extreme) {
+            for (; row < end; ++row) {
+                find_last_extremes<Function::is_largest>(y + row * count, x + row * count, count);
+            }
+        }
         for (; row + 4 <= end; row += 4) {
             scan_lines<Function, S, 4>(y + row * count, x + row * count, count, step, count);
         }

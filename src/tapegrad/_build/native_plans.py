@@ -37,9 +37,14 @@ LOOP_FLAGS = (
 )
 # Choices of bounds stay choices: else g++ computes what comes behind one for its constants, too,
 # and chooses at the end. (On 512-bit vectors exp takes a quarter less time, mish and sigmoid a
-# fifth; but running extremes down columns would take twice as long.)
+# fifth; on 256-bit ones a clamp takes half, and normal numbers a twelfth. But running extremes down
+# columns would take twice as long.)
 BOUNDED_FLAGS = ("-fno-thread-jumps", "-fno-tree-pre")
-BOUNDED = ("activation.cpp",)
+BOUNDED = ("activation.cpp", "arithmetic.cpp", "random.cpp")
+# Loops over a few numbers stay loops, else g++ zeroes them byte by byte (a sum of 512 numbers took
+# twice as long).
+FEW_FLAGS = ("-fno-tree-loop-distribute-patterns",)
+FEW = ("reduce.cpp",)
 # For processors of before 2013: compiled faster, and somewhat slower. (Of v3 these flags took 30%
 # off the time that compiling takes, and made loops a tenth slower.)
 QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
@@ -66,6 +71,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
         for file in root.glob("csrc/native/loops/*.cpp"):
             own = ["-ffp-contract=fast"] if file.name in FUSED else []
             own += BOUNDED_FLAGS if file.name in BOUNDED else ()
+            own += FEW_FLAGS if file.name in FEW else ()
             commands.append((file, (*compiling(cxx, environ), *of_level, *own)))
     headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
     link = (*flags, "-shared", "-pthread")

@@ -43,10 +43,13 @@ def along(
             f"{tuple(x.shape)} in dim {too_long[0]}"
         )
     n = x.shape[d] if x.ndim else 1
-    device = x._device
     in_range(op, index._array, -n if wrapping else 0, n, d)
-    positions = snapshot_index(device, index._array, x, source)
-    xp = device.xp
+    return _grids(x, d, index, source)
+
+
+def _grids(x: Tensor, d: int, index: Tensor, source: Any = None) -> tuple:
+    positions = snapshot_index(x._device, index._array, x, source)
+    xp = x._device.xp
     grids = []
     for i, n in enumerate(index.shape):
         grid = xp.arange(n).reshape((1,) * i + (n,) + (1,) * (index.ndim - i - 1))
@@ -75,6 +78,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     for an index that is larger, has another number of dimensions, or is not an integer tensor, and
     IndexError for positions out of range."""
     return _gathered("gather", input, dim, index)
+
+
+def gather_found(x: Tensor, d: int, index: Tensor) -> Tensor:
+    """``gather`` of places that were found in x, which is not 0-d: nothing is to be checked."""
+    return getitem(x, index=_grids(x, d, index))
 
 
 def _gathered(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -> Tensor:

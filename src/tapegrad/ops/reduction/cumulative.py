@@ -12,7 +12,7 @@ from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import in_float32, wide
-from tapegrad.ops.indexing.gather import gather
+from tapegrad.ops.indexing.gather import gather_found
 from tapegrad.ops.indexing.take_along import Picked, with_dimension
 from tapegrad.ops.movement.shape import clone, reshape
 from tapegrad.ops.movement.split import slice_along
@@ -183,6 +183,7 @@ def cummin(input: Tensor, dim: int) -> Picked:
 def _running(op: str, of: str, input: Tensor, dim: int) -> Picked:
     x, d = with_dimension(op, input, dim)
     indices = wrap(x._device.ops[of](x._array, axis=d), x._device)
-    if not input.ndim:
-        indices = reshape(indices, ())
-    return Picked(gather(input, d, indices), indices)
+    values = gather_found(x, d, indices) if x._array.size else clone(x)
+    return Picked(
+        *((values, indices) if input.ndim else (reshape(t, ()) for t in (values, indices)))
+    )
