@@ -28,6 +28,7 @@ from .cache import (
     cache_folder,
     cached,
     cached_path,
+    kept_text,
     objects_folder,
     plan_for,
 )
@@ -43,7 +44,7 @@ __all__ = [
     "CHECKED", "CXX_FLAGS", "EXTENSIONS", "BuildError", "Compiler", "CompilerError", "Unit",
     "build", "build_into_cache", "build_loop", "built", "cache_folder", "cached", "cached_path",
     "checked_flags", "choose_architectures", "choose_extensions", "cores", "find_cxx", "find_nvcc",
-    "headers_hash", "is_ours", "objects_folder", "output_of", "parse_architectures", "plan_cuda",
-    "plan_emulated", "plan_for", "plan_native", "plan_program", "plan_tape", "plan_unit",
-    "replacing", "source_files", "source_hash", "source_root", "toolkit",
+    "headers_hash", "is_ours", "kept_text", "objects_folder", "output_of", "parse_architectures",
+    "plan_cuda", "plan_emulated", "plan_for", "plan_native", "plan_program", "plan_tape",
+    "plan_unit", "replacing", "source_files", "source_hash", "source_root", "toolkit",
 ]  # fmt: skip

@@ -42,22 +42,22 @@ def _compile(unit: Unit, path: Path) -> None:
     header = unit.header
     with replacing(path) as temporary:
         if isinstance(header, Unit):
-            # (A compiler that cannot use it, or that the file's errors stop, is asked again.)
+            # Included by the name of its file, without the last suffix.
+            made = path.parent / f"{header.source.stem}-{header.key}.h"
             with suppress(CompilerError):
-                _run(unit, _precompiled(header, path.parent), temporary)
+                _compile(header, made.with_suffix(".h.gch"))
+            try:
+                _run(unit, made, temporary)
                 return
+            except CompilerError as error:
+                if made.name not in error.output:
+                    raise
+            # It could not be made, or the compiler cannot use it.
             header = header.source
         _run(unit, header, temporary)
 
 
 def _run(unit: Unit, header: Path | None, output: Path) -> None:
-    begin = ["-include", str(header)] if header else []
-    command = [*unit.command, *begin, "-c", str(unit.source), "-o", str(output)]
+    included = ["-include", str(header)] if header else []
+    command = [*unit.command, *included, "-c", str(unit.source), "-o", str(output)]
     run(command, f"compiling {unit.source.name}")
-
-
-def _precompiled(header: Unit, objects: Path) -> Path:
-    """The name by which the compiler includes it: that of its file, without the last suffix."""
-    path = objects / f"{header.source.stem}-{header.key}.h"
-    _compile(header, path.with_suffix(".h.gch"))
-    return path

@@ -17,6 +17,7 @@ from .plans import CHECKED, EXTENSION_SUFFIX, Plan
 from .sources import source_root
 
 CACHE_DAYS = 30  # what nobody used for so long is deleted
+HEADER_DAYS = 3  # of headers compiled beforehand, which take 20 to 40 MB each
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -60,9 +61,7 @@ def build_into_cache(device: str) -> Path:
     if path is not None:
         os.utime(path)
         return path
-    path = _build_into_cache(plan)
-    _forget_unused(cache_folder())
-    return path
+    return _build_into_cache(plan)
 
 
 def build_into_package(name: str) -> Path:
@@ -75,17 +74,24 @@ def build_into_package(name: str) -> Path:
 def build_loop(text: str, name: str, level: str) -> Path:
     """A loop for the CPU by itself, in the cache, compiled if it is not there yet. Raises
     BuildError."""
-    source = objects_folder() / f"{name}.cpp"
-    if not is_ours(source) or source.read_text(encoding="utf-8") != text:
-        with replacing(source) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return built(plan_loop(source, level))
+    return built(plan_loop(kept_text(f"{name}.cpp", text.encode()), level))
 
 
 def _build_into_cache(plan: Plan) -> Path:
     path = cached_path(plan)
     own_folder(path.parent)
-    return build(plan, path, objects_folder())
+    build(plan, path, objects_folder())
+    _forget_unused(cache_folder())
+    return path
+
+
+def kept_text(name: str, content: bytes) -> Path:
+    """A file of the cache with this content, written if it is not there yet."""
+    path = objects_folder() / name
+    if not is_ours(path) or path.read_bytes() != content:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    return path
 
 
 def objects_folder() -> Path:
@@ -96,10 +102,11 @@ def objects_folder() -> Path:
 
 
 def _forget_unused(folder: Path) -> None:
-    oldest = time.time() - CACHE_DAYS * 24 * 3600
+    now = time.time()
     for file in (*folder.glob("objects/*"), *folder.glob(f"*/*{EXTENSION_SUFFIX}")):
+        days = HEADER_DAYS if file.suffix == ".gch" else CACHE_DAYS
         try:
-            if file.stat().st_mtime < oldest:
+            if now - file.stat().st_mtime > days * 24 * 3600:
                 file.unlink()
         except OSError:
             pass  # another process was faster, or the file is not ours to delete

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .architectures import choose_architectures
 from .compilers import Compiler, find_cxx, find_nvcc, toolkit
-from .plans import CHECKED, Commands, Plan, Unit, compiling, header_of, units_of
+from .plans import CHECKED, Command, Commands, Plan, compiling, header_of, units_of
 from .sources import BuildError, hash_files, headers_hash, source_hash, source_root
 
 # The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
@@ -74,24 +74,20 @@ def plan_unit(
     """A file of kernels by itself, which the extension of ``device`` loads (kernels/unit.h).
     ``folder``: where its own includes are."""
     root, cxx = source_root(), find_cxx(environ)
-    include = (f"-I{root / 'kernels'}", f"-I{folder}")
-    if device == "emulated":
-        flags, commands, link = _for_emulated(cxx, root, environ, checked)
-        # Of what is changed and run again, compiling takes longer than running.
-        quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-        commands = [(source, (*quick, *LINES, *include)), *commands]
-        compiler, architectures = cxx, "host"
-    else:
-        compiler = find_nvcc(environ)
-        flags, architectures, link = _for_cuda(compiler, cxx, environ)
-        commands = [(source, (*flags, *include))]
-    assert compiler is not None
-    headers = headers_hash(root)
-    units = units_of(commands, headers, compiler, root)
-    if device == "emulated":
-        begin = header_of(root / "kernels" / "row.cuh", commands[0][1], headers, compiler, root)
-        units = (replace(units[0], header=begin), *units[1:])
-    return Plan(f"{device}_unit", compiler, architectures, headers, units, link)
+    kernels, headers = root / "kernels", headers_hash(root)
+    if device != "emulated":
+        nvcc = find_nvcc(environ)
+        flags, architectures, link = _for_cuda(nvcc, cxx, environ)
+        assert nvcc is not None
+        command = (*flags, f"-I{kernels}", f"-I{folder}")
+        units = units_of([(source, command)], headers, nvcc, root)
+        return Plan(f"{device}_unit", nvcc, architectures, headers, units, link)
+    flags, emulator, link = _for_emulated(cxx, root, environ, checked)
+    assert cxx is not None
+    command = (*_quick(flags), f"-I{kernels}")
+    first, *others = units_of([(source, (*command, f"-I{folder}")), *emulator], headers, cxx, root)
+    first = replace(first, header=header_of(kernels / "row.cuh", command, headers, cxx, root))
+    return Plan("emulated_unit", cxx, "host", headers, (first, *others), link)
 
 
 def plan_program(
@@ -103,27 +99,31 @@ def plan_program(
     """A CUDA program by itself, rewritten to C++ (tapegrad/emulating), with the emulator and the
     emulated runtime API (kernels/emulate/cuda): a plan for an executable."""
     root, cxx = source_root(), find_cxx(environ)
-    flags, commands, _ = _for_emulated(cxx, root, environ, checked)
+    flags, emulator, _ = _for_emulated(cxx, root, environ, checked)
     assert cxx is not None
     folder = root / "kernels" / "emulate" / "cuda"
-    include = folder / "include"
-    quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-    of_program = (*quick, *LINES, "-w", "-fno-builtin-printf", *options, f"-I{include}")
-    of_program += (INDICES[_family(cxx)],) if checked else ()
+    folders = tuple(option for option in options if option.startswith("-I"))
+    command = (*_quick(flags), "-w", "-fno-builtin-printf", f"-I{folder / 'include'}")
+    command += tuple(option for option in options if option not in folders)
+    command += (INDICES[_family(cxx)],) if checked else ()
     api = _joined(folder, _emulator_flags(cxx, environ, checked))
-    program = [(source, of_program), *commands, api]
     wrapped = tuple(f"-Wl,--wrap={name}" for name in ("printf", "__assert_fail"))
     link = (*cxx.command, *shlex.split(environ.get("CXXFLAGS", "")), "-pie", "-pthread", *wrapped)
     link += CHECKED_LINK if checked else ()
     files = [f for f in root.glob("kernels/emulate/**/*") if f.suffix in (".h", ".cpp")]
     headers = hash_files(root, sorted([*files, root / "kernels" / "launch.h"]))
-    units = units_of(program, headers, cxx, root)
-    # (Of definitions it would be another one each time.)
-    begin: Unit | Path = include / "cuda_runtime.h"
-    if not any(option.startswith("-D") for option in options):
-        begin = header_of(include / "cuda_runtime.h", of_program, headers, cxx, root)
-    units = (replace(units[0], header=begin), *units[1:])
-    return Plan("program", cxx, "host", headers, units, link)
+    header = folder / "include" / "cuda_runtime.h"
+    defines = any(option.startswith("-D") for option in options)  # each would take 40 MB
+    first, *others = units_of([(source, (*command, *folders)), *emulator, api], headers, cxx, root)
+    first = replace(
+        first, header=header if defines else header_of(header, command, headers, cxx, root)
+    )
+    return Plan("program", cxx, "host", headers, (first, *others), link)
+
+
+def _quick(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Of what is changed and run again, compiling takes longer than running."""
+    return (*("-O1" if flag == "-O2" else flag for flag in flags), *LINES)
 
 
 def _for_emulated(
@@ -136,7 +136,7 @@ def _for_emulated(
             "the emulated device needs a C++ compiler: install g++ (for example "
             "'apt install g++'), or name yours in the environment variable CXX"
         )
-    flags = _emulator_flags(cxx, environ, False)
+    flags = compiling(cxx, environ)
     of_emulator = _emulator_flags(cxx, environ, checked)
     folder = root / "kernels" / "emulate"
     folders = [folder, folder / "checked"] if checked else [folder]
@@ -149,7 +149,7 @@ def _emulator_flags(cxx: Compiler, environ: Mapping[str, str], checked: bool) ->
     return (*compiling(cxx, environ), *(["-DTAPEGRAD_CHECKED"] if checked else []))
 
 
-def _joined(folder: Path, flags: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+def _joined(folder: Path, flags: tuple[str, ...]) -> Command:
     """All C++ files of a folder as one: by themselves, each would read the same headers again,
     which took three quarters of the time."""
     *others, last = sorted(folder.glob("*.cpp"))
@@ -195,7 +195,7 @@ def _plan(
     compiler: Compiler,
     architectures: str,
     root: Path,
-    kernels: list[tuple[Path, tuple[str, ...]]],
+    kernels: Commands,
     cxx_flags: tuple[str, ...],
     link: tuple[str, ...],
 ) -> Plan:

@@ -6,14 +6,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shlex
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from .compilers import Compiler, find_cxx
-from .plans import CXX_FLAGS, compiling, header_of, Plan, units_of
+from .plans import CXX_FLAGS, Commands, Plan, compiling, header_of, units_of
 from .sources import BuildError, hash_files, native_files, source_root, tape_files
 
 
@@ -43,8 +42,8 @@ BOUNDED_FLAGS = ("-fno-thread-jumps", "-fno-tree-pre")
 BOUNDED = ("activation.cpp", "arithmetic.cpp", "random.cpp")
 # Loops over a few numbers stay loops, else g++ zeroes them byte by byte (a sum of 512 numbers took
 # twice as long).
-FEW_FLAGS = ("-fno-tree-loop-distribute-patterns",)
-FEW = ("reduce.cpp",)
+SUM_FLAGS = ("-fno-tree-loop-distribute-patterns",)
+SUMS = ("reduce.cpp",)
 # For processors of before 2013: compiled faster, and somewhat slower. (Of v3 these flags took 30%
 # off the time that compiling takes, and made loops a tenth slower.)
 QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
@@ -71,7 +70,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
         for file in root.glob("csrc/native/loops/*.cpp"):
             own = ["-ffp-contract=fast"] if file.name in FUSED else []
             own += BOUNDED_FLAGS if file.name in BOUNDED else ()
-            own += FEW_FLAGS if file.name in FEW else ()
+            own += SUM_FLAGS if file.name in SUMS else ()
             commands.append((file, (*compiling(cxx, environ), *of_level, *own)))
     headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
     link = (*flags, "-shared", "-pthread")
@@ -86,10 +85,10 @@ def plan_loop(source: Path, level: str) -> Plan:
     flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, *level_flags(level), "-ffp-contract=fast")
     folders = ("csrc/fused", "csrc/native/loops", "kernels")
     headers = [header for folder in folders for header in root.glob(f"{folder}/*.h")]
-    told, command = hash_files(root, headers), (*flags, f"-I{root}")
-    (unit,) = units_of([(source, command)], told, cxx, root)
-    begin = header_of(root / "csrc" / "fused" / "loop.h", command, told, cxx, root)
-    unit = replace(unit, header=begin)
+    state, command = hash_files(root, headers), (*flags, f"-I{root}")
+    (unit,) = units_of([(source, command)], state, cxx, root)
+    header = header_of(root / "csrc" / "fused" / "loop.h", command, state, cxx, root)
+    unit = replace(unit, header=header)
     return Plan("loop", cxx, level, unit.key, (unit,), (*flags, "-shared"))
 
 
@@ -124,7 +123,7 @@ def _plan_in_package(
     cxx: Compiler | None,
     architectures: str,
     root: Path,
-    commands: list[tuple[Path, tuple[str, ...]]],
+    commands: Commands,
     headers: list[Path],
     link: tuple[str, ...],
 ) -> Plan:

@@ -47,7 +47,8 @@ class Plan:
         return hash_text(*(unit.key for unit in self.units), *self.link)
 
 
-Commands = list[tuple[Path, tuple[str, ...]]]
+Command = tuple[Path, tuple[str, ...]]  # a source file, and what compiles it
+Commands = list[Command]
 CXX_FLAGS = (
     "-std=c++17",
     "-O2",
@@ -78,12 +79,13 @@ def units_of(commands: Commands, headers: str, compiler: Compiler, root: Path) -
 def header_of(
     source: Path, command: tuple[str, ...], headers: str, compiler: Compiler, root: Path
 ) -> Unit | Path:
-    """A header that files begin with which are compiled by ``command``, beforehand where the
-    compiler is g++: reading it again takes half of the time that a small file takes."""
+    """A header that files begin with, compiled beforehand where the compiler is g++: reading it
+    again takes half of the time that a small file takes. ``command``: the files', but for folders
+    and files of their own."""
     if compiler.is_clang:
         return source
-    own = [word for word in command if not word.startswith("-I") or str(root) in word]
-    (unit,) = units_of([(source, (*own, "-x", "c++-header"))], headers, compiler, root)
+    # (g++ warns of `#pragma once` where the header is the file that it compiles.)
+    (unit,) = units_of([(source, (*command, "-w", "-x", "c++-header"))], headers, compiler, root)
     return unit
 
 

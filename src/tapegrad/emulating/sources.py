@@ -24,7 +24,6 @@ class _Rewriter:
     def __init__(self, folders: Sequence[Path]):
         self.folders = [folder.resolve() for folder in folders]
         self.known: dict[Path, Path | None] = {}
-        self.cache = _build.objects_folder()
         self.own = _build.source_root() / "kernels" / "emulate" / "cuda" / "include"
 
     def file(self, path: Path) -> Path:
@@ -35,11 +34,7 @@ class _Rewriter:
         text = f'#line 1 "{name}"\n{text}'
         content = text.encode(errors="surrogateescape")
         digest = hashlib.sha256(content).hexdigest()[:20]
-        target = self.cache / f"{path.stem}-{digest}.cu"
-        if not _build.is_ours(target) or target.read_bytes() != content:
-            with _build.replacing(target) as temporary:
-                temporary.write_bytes(content)
-        self.known[path] = target
+        target = self.known[path] = _build.kept_text(f"{path.stem}-{digest}.cu", content)
         return target
 
     def _include(self, match: re.Match[str], includer: Path) -> str:

@@ -165,11 +165,7 @@ def compiled(text: str, name: str, device_type: str, folder: str, checked: bool)
     may ask at once. Raises BuildError."""
     text = with_included(text, folder)
     digest = hashlib.sha256(text.encode()).hexdigest()[:20]
-    objects = _build.objects_folder()
-    source = objects / f"{name}-{digest}.cu"
-    if not _build.is_ours(source) or source.read_text(encoding="utf-8") != text:
-        with _build.replacing(source) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    source = _build.kept_text(f"{name}-{digest}.cu", text.encode())
     plan = _build.plan_unit(device_type, source, folder, checked=checked)
     return _build.built(plan)
 
