@@ -20,6 +20,7 @@ from tapegrad import _build, doctor
 from tapegrad._build import BuildError, Compiler, building, installing, resources
 from tapegrad._build import cache as caching
 from tapegrad._build.architectures import Architectures
+from tapegrad._build.native_plans import plan_loop
 from tapegrad._build.plans import header_of
 
 NVCC = Compiler(("/opt/cuda/bin/nvcc",), "nvcc 13.0.88")
@@ -364,6 +365,15 @@ def test_moved_sources_keep_their_key(sources, tmp_path):
     moved = shutil.copytree(sources, tmp_path / "elsewhere")
     keys = {_build.plan_emulated(CXX, root, {}).key for root in (sources, moved)}
     assert len(keys) == 1
+    plans = []
+    for folder in ("one", "other"):
+        for part in ("kernels", "csrc"):
+            shutil.copytree(_build.source_root() / part, tmp_path / folder / part)
+        plans += [
+            plan(CXX, tmp_path / folder, {}) for plan in (_build.plan_emulated, _build.plan_native)
+        ]
+    emulated, native, *others = ([unit.key for unit in plan.units] for plan in plans)
+    assert [emulated, native] == others
 
 
 def test_build_compiles_only_what_changed(sources, tmp_path, monkeypatch):
@@ -427,6 +437,45 @@ def test_what_small_files_begin_with_is_compiled_beforehand(tmp_path, monkeypatc
     with pytest.raises(_build.CompilerError, match=r"b\.cpp:2:\d+: error"):
         build(sources[1], "int g();\nint h() { return nothing; }\n")
     assert not (objects / "b.o").exists()
+
+
+def test_headers_are_compiled_by_the_commands_of_the_files_that_begin_with_them(tmp_path):
+    """But for folders of their own; and not for definitions, which may be others each time."""
+    if (cxx := _build.find_cxx()) is None or cxx.is_clang:
+        pytest.skip("needs g++")
+    source = tmp_path / "a.cu"
+    source.touch()
+    units = [_build.plan_unit("emulated", source, folder).units[0] for folder in ("/one", "/two")]
+    assert units[0].header == units[1].header
+    assert units[0].key != units[1].key
+    checked = _build.plan_unit("emulated", source, "/one", checked=True).units[0]
+    assert checked.header.key != units[0].header.key
+    for unit in (*units, checked, _build.plan_program(source, ["-std=c++20", "-I/one"]).units[0]):
+        own = [word for word in unit.command if word not in ("-I/one", "-I/two")]
+        assert unit.header.command == (*own, "-w", "-x", "c++-header")
+    defined = _build.plan_program(source, ["-DN=3"]).units[0]
+    assert defined.header.name == "cuda_runtime.h"
+
+
+def test_loops_and_programs_use_what_was_compiled_beforehand(tmp_path, monkeypatch):
+    if (cxx := _build.find_cxx()) is None or cxx.is_clang:
+        pytest.skip("needs g++")
+    compiled = []
+    run = building.run
+    monkeypatch.setattr(
+        building, "run", lambda command, subject: compiled.append(subject) or run(command, subject)
+    )
+    source = tmp_path / "a.cu"
+    source.write_text(f"// {tmp_path}\nint main() {{ return min(0, 1); }}\n")
+    program = _build.plan_program(source, [])
+    loop = f'// {tmp_path}\n#include "csrc/fused/loop.h"\nFUSED void run() {{}}\n'
+    for unit in (
+        program.units[0],
+        plan_loop(_build.kept_text("a.cpp", loop.encode()), "v2").units[0],
+    ):
+        building._compile(unit, _build.objects_folder() / f"a-{unit.key}.o")
+        assert compiled.count(f"compiling {unit.source.name}") == 1
+        (_build.objects_folder() / f"a-{unit.key}.o").unlink()
 
 
 def test_concurrent_builds_do_not_disturb_each_other(sources, tmp_path):

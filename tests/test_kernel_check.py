@@ -149,7 +149,7 @@ def test_what_is_added_to_nan_is_explained():
     )(gather.body)
     report = tg.kernel.check(f, sizes={"rows": (3,), "cols": (5,), "n": (4,)}, mutate=False)
     (said,) = (f.said for f in report.findings if f.ok is False and f.what == "gradient")
-    assert re.search("is nan, and should be .*; dtable begins with nan, as no '= 0'", said), report
+    assert re.search("is nan, and should be .*; what nothing writes of dtable is nan", said), report
 
 
 def test_an_expression_is_checked():

@@ -694,7 +694,8 @@ def test_a_body_is_fused_and_knows_no_autocast(device):
     f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: (x * x) @ tg.eye(len(x)).to(x))
     g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x * x)
     x = tg.ones(2, device=device) * 3
-    assert tg.fuse(lambda x: g(x) + 1)(x).tolist() == [10, 10]
+    fused = tg.fuse(lambda x: g(x) + 1)
+    assert fused(x).tolist() == [10, 10]
     text = "__global__ void two(float* y, float* z, const float* x) {}"
     two = tg.kernel(text, "x[n] -> y[n], z[n]", name="two")(lambda x: (x * x, x))
     assert tg.fuse(lambda x: two(x)[0] + two(x)[1])(x).tolist() == [12, 12]

@@ -16,7 +16,7 @@ namespace {  // each level has its own, whether inlined or not
 // What is reduced: a term of each element, for which a mean (and what of it is lost in float) may be
 // needed; in which type; and how two are combined.
 struct Combined {
-    static constexpr bool needs_mean = false, adds = true;
+    static constexpr bool needs_mean = false;
     using A = float;
     static constexpr float none = 0;
     template <class A>
@@ -61,7 +61,6 @@ struct CentredWide : Combined {
 struct Product : Combined {
     using A = double;
     static constexpr float none = 1;
-    static constexpr bool adds = false;
     static double term(float x, float, float) { return double(x); }
     template <class A>
     static A combine(A a, A b) { return a * b; }
@@ -69,14 +68,12 @@ struct Product : Combined {
 // What is no number comes out.
 struct Largest : Combined {
     static constexpr float none = -INFINITY;
-    static constexpr bool adds = false;
     static float term(float x, float, float) { return x; }
     template <class A>
     static A combine(A a, A b) { return b > a ? b : b != b ? b : a; }
 };
 struct Smallest : Combined {
     static constexpr float none = INFINITY;
-    static constexpr bool adds = false;
     static float term(float x, float, float) { return x; }
     template <class A>
     static A combine(A a, A b) { return b < a ? b : b != b ? b : a; }
@@ -205,6 +202,7 @@ inline void combine_rows(typename Function::A* __restrict parts, const S* __rest
                          int64_t stride, int64_t columns, const float* __restrict mean,
                          const float* __restrict rest) {
     using A = typename Function::A;
+    static_assert(std::is_same_v<S, float> || std::is_same_v<Function, Sum>, "narrow ones are added");
     int64_t j = 0;
 #if defined(__F16C__)
     if constexpr (std::is_same_v<S, Half>) {

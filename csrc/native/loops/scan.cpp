@@ -1,5 +1,6 @@
-// Running sums, products and extremes, along rows or down columns: in double, one after the other, as
-// the bodies do; several rows side by side, as each waits for its last addition.
+// Running sums, products and extremes, along rows or down columns. Sums and products in double, one
+// after the other, as the bodies do; several rows side by side, as each waits for its last addition.
+// Extremes of rows block by block.
 #include <cmath>
 #include <cstdint>
 #include <type_traits>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, update_wrapper
 from numbers import Number
@@ -15,7 +16,7 @@ import numpy as np
 from tapegrad.amp.regions import regions, within
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
-from tapegrad.core.memory import memory
+from tapegrad.core.memory import layout_of, memory
 from tapegrad.core.modes import no_grad
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tape import own_primitive
@@ -266,8 +267,8 @@ class Kernel(Checkable):
         return launch.planned(dtype, sizes, told, without)
 
     def run_body(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        """The same, and for inputs that the kernel takes: of the shapes and dtypes, and on the
-        device, that the kernel's results are. Raises TypeError, ValueError and RuntimeError."""
+        """As Checkable's; and for inputs that the kernel takes, results must have the shapes,
+        dtypes and device of the kernel's. Raises TypeError, ValueError and RuntimeError."""
         described = _described([t._array for t in tensors])
         try:
             self.understood(described)
@@ -275,10 +276,8 @@ class Kernel(Checkable):
             return super().run_body(tensors, numbers)
         plan = self._plan(self.forward, described, _key(numbers))
         here = regions.get()
-        if here.enabled:  # of which kernels know nothing
-            with within(here.without(here.enabled)):
-                results = super().run_body(tensors, numbers)
-        else:
+        # Of autocast kernels know nothing.
+        with within(here.without(here.enabled)) if here.enabled else nullcontext():
             results = super().run_body(tensors, numbers)
         for item, t, made in zip(self.signature.results, results, plan.results, strict=False):
             _, shape, dtype, _ = made
@@ -436,6 +435,7 @@ def _apart(made: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for array in made:
         shared = any(memory(array) is memory(other) for other in (*inputs, *found))
+        shared = shared or layout_of(array).overlaps_itself
         found.append(array.copy() if shared else array)
     return found
 

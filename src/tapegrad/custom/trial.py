@@ -117,7 +117,7 @@ class Trial:
         if bad.any():
             item = next(item for item in self.launch.results if item.name == name)
             unset = not item.zero and np.isnan(wide[bad]).any()
-            hint = f"; {name} begins with nan, as no '= 0' stands behind it" if unset else ""
+            hint = f"; what nothing writes of {name} is nan: '= 0' clears it" if unset else ""
             raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}{hint}")
         return float(part.max(initial=0))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,23 @@ class Unit:
                 known = with_included(text, self.source.folder, headers)
                 return nvrtc.launcher(known, function, _element(dtype), self.source.folder)
             except nvrtc.Refused as error:
-                raise CompileError(self._said(name, str(error))) from None
+                raise CompileError(self._said(name, str(error), {})) from None
         emulates = hasattr(home, "set_schedule")  # as does what stands in for a GPU in tests
         try:
             path = compiled(
                 text, name, "emulated" if emulates else "cuda", self.source.folder, checked
             )
         except _build.CompilerError as error:
-            raise CompileError(self._said(name, error.output)) from None
+            hints = _BOTH if emulates else {}
+            raise CompileError(self._said(name, error.output, hints)) from None
         except _build.BuildError as error:
             raise KernelError(f"[{name}] {error}") from None
         return home.load(str(path))[name if dtype is None else f"{name}_{dtype}"]
 
-    def _said(self, name: str, output: str) -> str:
+    def _said(self, name: str, output: str, hints: Mapping[str, str]) -> str:
         """What is wrong: the compiler's output, with the lines of a string, which no compiler can
-        read; or, where that is about the lines that were written here, what it comes from."""
+        read, and hints by the words in it; or, where it is about the lines that were written here,
+        what it comes from."""
         written = self.source.text.split("\n")
         lines = [f"[{name}] does not compile"]
         first = next((line for line in output.split("\n") if re.search(r"\berror\b", line)), "")
@@ -113,7 +115,7 @@ class Unit:
                 index = int(place[1]) - self.source.line
                 lines += [f"    {written[index]}"] if 0 <= index < len(written) else []
         said = "\n".join(lines)
-        return "\n".join([said, *(f"{w}: {hint}" for w, hint in _BOTH.items() if w in said)])
+        return "\n".join([said, *(f"{w}: {hint}" for w, hint in hints.items() if w in said)])
 
 
 def unit_text(source: Source, function: Function, dtype: str | None) -> str:
