@@ -2,13 +2,16 @@
 
 With one thread the processor time of a turn counts, which hardly feels what else a machine does.
 With several it would count threads that wait, so there it is the wall time of the fastest part of
-a turn, and a round of turns during which other programs were busy is made again.
+a turn, and a round of turns during which other programs were busy is made again. A process whose
+turn it is not is stopped: its threads would wait for work by spinning on the cores that another one
+computes on, which cost as much as the second thread gained.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,9 +31,6 @@ LIBRARIES = {
     "jax": ("jax", {"JAX_PLATFORMS": "cpu"}),
 }
 ROUNDS, LEAST, LEAST_OF_SLOW = 9, 5, 3
-# Seconds before a turn on several threads: those of the library before it wait for work for a
-# while on the cores that this one computes on (OpenBLAS's for some 2^26 cycles).
-PAUSE = 0.05
 BUSY = 0.15  # of a core: what other programs may take during a round
 AGAIN = 2  # times that a disturbed round is made again, while the case has time left
 
@@ -49,9 +49,11 @@ class Worker:
         """The answer to a request. Raises RuntimeError with what went wrong in the process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._signal("SIGCONT")
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
+        self._signal("SIGSTOP")
         if not answer:
             raise RuntimeError(f"the process ended with {self.process.wait()}")
         content = json.loads(answer)
@@ -59,8 +61,13 @@ class Worker:
             raise RuntimeError(content["error"])
         return content["value"]
 
+    def _signal(self, name: str) -> None:
+        if hasattr(signal, name):  # not on Windows
+            self.process.send_signal(getattr(signal, name))
+
     def end(self) -> None:
         self.process.terminate()
+        self._signal("SIGCONT")
         self.process.wait()
 
 
@@ -89,7 +96,7 @@ def row(workers: Mapping[str, Worker], case: Case, seconds: float, threads: int)
     while len(rounds) < least or time.perf_counter() < end:
         order = list(calls)[:: -1 if len(rounds) % 2 else 1]
         for _ in range(AGAIN + 1):
-            found, quiet = _round(workers, order, calls, threads)
+            found, quiet = _round(workers, order, calls)
             if quiet or threads == 1 or time.perf_counter() > end:
                 break
         disturbed += threads > 1 and not quiet
@@ -107,14 +114,12 @@ def row(workers: Mapping[str, Worker], case: Case, seconds: float, threads: int)
 
 
 def _round(
-    workers: Mapping[str, Worker], order: list[str], calls: Mapping[str, int], threads: int
+    workers: Mapping[str, Worker], order: list[str], calls: Mapping[str, int]
 ) -> tuple[dict[str, dict[str, float]], bool]:
     """A turn of each, and whether the machine did little else meanwhile."""
     found: dict[str, dict[str, float]] = {}
     start, before = time.perf_counter(), _others(workers)
     for name in order:
-        if threads > 1:
-            time.sleep(PAUSE)
         found[name] = workers[name].ask("run", calls[name])
     busy = _others(workers) - before
     return found, busy <= BUSY * (time.perf_counter() - start) + _TICK

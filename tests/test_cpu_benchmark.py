@@ -91,7 +91,6 @@ class Worker:
 
 def test_rows_have_ratios_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_turns, "_others", lambda workers: 0.0)
-    monkeypatch.setattr(cpu_turns, "PAUSE", 0.0)
     case = Case("x", lambda lib: lambda: None, calls=2)
     workers = {
         "bodies": Worker(4e-3),
@@ -120,7 +119,6 @@ def test_rows_have_ratios_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rounds_are_made_again_while_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     used = iter(range(10_000))
     monkeypatch.setattr(cpu_turns, "_others", lambda workers: float(next(used)))
-    monkeypatch.setattr(cpu_turns, "PAUSE", 0.0)
     worker = Worker(1e-3)
     row = cpu_turns.row({"torch": worker}, Case("x", lambda lib: lambda: None), 0.05, 2)
     assert row["disturbed"] == row["rounds"]
