@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def test_rows_have_ratios_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rounds_are_made_again_while_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = iter(range(10_000))
+    used = itertools.count()
     monkeypatch.setattr(cpu_turns, "_others", lambda workers: float(next(used)))
     worker = Worker(1e-3)
     row = cpu_turns.row({"torch": worker}, Case("x", lambda lib: lambda: None), 0.05, 2)
