@@ -24,7 +24,8 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")  # #pragma un
 
 
 class Emulator:
-    """The compiled cases; ``emulator.name(...)`` returns the error message, or None."""
+    """The compiled cases; ``emulator.name(...)`` returns the error's message, without its kind, or
+    None."""
 
     def __init__(self, path: Path):
         self.library = ctypes.CDLL(str(path))
@@ -39,12 +40,12 @@ class Emulator:
                 for a in arguments
             ]
             message = function(*converted)
-            return message if message is None else message.decode()
+            return message if message is None else message.decode().partition(": ")[2]
 
         return call
 
     def schedule(self, name, seed=0):
-        self.set_schedule(SCHEDULES[name], ctypes.c_uint64(seed))
+        self.library.set_schedule(SCHEDULES[name], ctypes.c_uint64(seed))
 
     def fiber_counts(self):
         made, pooled = np.zeros(1, "int32"), np.zeros(1, "int32")

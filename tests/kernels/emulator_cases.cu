@@ -1,24 +1,11 @@
-// Small kernels, right and wrong, that tests/test_emulator.py runs on the emulator. Each entry point
-// returns null, or the message of the KernelError it ended in.
+// Small kernels, right and wrong, that tests/test_emulator.py runs on the emulator.
+#include "cases.h"
+
 #include "../../kernels/emulate/fiber.h"
 #include "../../kernels/philox.cuh"
 #include "../../kernels/reduce.cuh"
 
 namespace {
-
-template <class Launch>
-const char* outcome(Launch launch) {
-    static std::string message;
-    try {
-        launch();
-    } catch (const KernelError& error) {
-        message = error.what();
-        return message.c_str();
-    }
-    return nullptr;
-}
-
-#define CASE(name, ...) extern "C" __attribute__((visibility("default"))) const char* name(__VA_ARGS__)
 
 // ---- shared memory and barriers ----
 
@@ -356,10 +343,6 @@ CASE(convert_32_to_16, uint16_t* bits, const float* x, int n, bool is_half) {
     for (int i = 0; i < n; ++i) {
         bits[i] = is_half ? from_acc<half>(x[i]).bits : from_acc<bfloat16>(x[i]).bits;
     }
-    return nullptr;
-}
-CASE(set_schedule, int schedule, uint64_t seed) {
-    emulate::set_schedule({emulate::Schedule(schedule), seed});
     return nullptr;
 }
 CASE(fibers, int* made, int* pooled) {
