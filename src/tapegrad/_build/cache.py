@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from .building import build
@@ -101,6 +102,7 @@ def objects_folder() -> Path:
     return folder
 
 
+@lru_cache  # once a process: to look at thousands of files takes a quarter of a small compilation
 def _forget_unused(folder: Path) -> None:
     now = time.time()
     for file in (*folder.glob("objects/*"), *folder.glob(f"*/*{EXTENSION_SUFFIX}")):
