@@ -13,6 +13,7 @@ import sysconfig
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -359,6 +360,22 @@ def test_what_others_may_change_is_compiled_again(cache, monkeypatch, mode):
 def doctor_says(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     return doctor.find_extension("emulated").text
+
+
+def test_packages_headers_count_by_their_version(sources, monkeypatch):
+    """pip compiles with packages in a folder that it deletes after each installation."""
+
+    def keys(folder, version):
+        package = SimpleNamespace(
+            __name__="pybind11", __version__=version, get_include=lambda: folder
+        )
+        monkeypatch.setitem(sys.modules, "pybind11", package)
+        plan = _build.plan_emulated(CXX, sources, {})
+        (bindings,) = (u for u in plan.units if "csrc" in u.source.parts)
+        assert f"-I{folder}" in bindings.command
+        return bindings.key
+
+    assert keys("/tmp/one", "3.0") == keys("/tmp/other", "3.0") != keys("/tmp/one", "3.1")
 
 
 def test_moved_sources_keep_their_key(sources, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .architectures import choose_architectures
 from .compilers import Compiler, find_cxx, find_nvcc, toolkit
-from .plans import CHECKED, Command, Commands, Plan, compiling, header_of, units_of
+from .plans import CHECKED, Command, Commands, HeadersOf, Plan, compiling, header_of, units_of
 from .sources import BuildError, hash_files, headers_hash, source_hash, source_root
 
 # The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
@@ -205,7 +205,7 @@ def _plan(
         "ARCHITECTURES": architectures,
         "SOURCE_HASH": sources,
     }
-    binding = [*cxx_flags, *(f"-I{folder}" for folder in _python_includes())]
+    binding = [*cxx_flags, *_python_includes()]
     binding += [f'-DTAPEGRAD_{name}="{value}"' for name, value in description.items()]
     binding += ["-DTAPEGRAD_EMULATED"] if device in ("emulated", CHECKED) else []
     commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
@@ -216,11 +216,12 @@ def _plan(
 
 
 def _python_includes() -> list[str]:
-    python, folder = sysconfig.get_path("include"), os.environ.get("TAPEGRAD_PYBIND11_INCLUDE")
+    python = f"-I{sysconfig.get_path('include')}"
+    folder = os.environ.get("TAPEGRAD_PYBIND11_INCLUDE")
     if folder:
         if not Path(folder, "pybind11", "pybind11.h").is_file():
             raise BuildError(f"TAPEGRAD_PYBIND11_INCLUDE={folder} has no pybind11/pybind11.h in it")
-        return [python, str(Path(folder).resolve())]
+        return [python, f"-I{Path(folder).resolve()}"]
     try:
         import pybind11
     except ImportError as error:
@@ -228,4 +229,4 @@ def _python_includes() -> list[str]:
             "building the kernels needs pybind11: pip install pybind11, or name a folder with its "
             "headers in TAPEGRAD_PYBIND11_INCLUDE"
         ) from error
-    return [python, pybind11.get_include()]
+    return [python, HeadersOf(pybind11)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .compilers import Compiler, find_cxx
-from .plans import CXX_FLAGS, Commands, Plan, compiling, header_of, units_of
+from .plans import CXX_FLAGS, Commands, HeadersOf, Plan, compiling, header_of, units_of
 from .sources import BuildError, hash_files, native_files, source_root, tape_files
 
 
@@ -114,7 +114,7 @@ def numpy_flags(what: str, cxx: Compiler | None, environ: Mapping[str, str]) -> 
         *compiling(cxx, environ),
         f'-DTAPEGRAD_VERSION="{version[1] if version else ""}"',
         f"-I{sysconfig.get_path('include')}",
-        f"-I{numpy.get_include()}",
+        HeadersOf(numpy),
     )
 
 

@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from .compilers import Compiler
 
@@ -64,13 +65,25 @@ def compiling(cxx: Compiler, environ: Mapping[str, str]) -> tuple[str, ...]:
     return (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
 
 
+class HeadersOf(str):
+    """The option that leads to a package's headers. In keys the package's version stands for its
+    folder: pip compiles with packages in a folder that it deletes after each installation."""
+
+    key: str
+
+    def __new__(cls, package: ModuleType) -> HeadersOf:
+        option = super().__new__(cls, f"-I{package.get_include()}")
+        option.key = f"{package.__name__} {package.__version__}"
+        return option
+
+
 def units_of(commands: Commands, headers: str, compiler: Compiler, root: Path) -> tuple[Unit, ...]:
     """Units whose keys do not depend on where the sources are: what an installation has compiled
     serves the installed package."""
     common = [headers, compiler.version, sys.implementation.cache_tag or "", EXTENSION_SUFFIX]
 
     def key(source: Path, command: tuple[str, ...]) -> str:
-        words = [word.replace(str(root), "") for word in command]
+        words = [getattr(word, "key", word).replace(str(root), "") for word in command]
         return hash_text(*common, *words, str(source.read_bytes()))
 
     return tuple(Unit(source, command, key(source, command)) for source, command in commands)
