@@ -184,6 +184,6 @@ void cross_entropy_backward(T* dx, const T* dlogits, const acc_t<T>* g, int64_t 
                             int64_t count, cudaStream_t stream) {
     const int64_t g_stride = count == rows;  // else there is one number for all rows
     for_each_row<T, 0>("cross_entropy_backward", rows, cols, stream,
-                                CrossEntropyBackward<T>{dx, dlogits, g, g_stride}, dx, dlogits);
+                         CrossEntropyBackward<T>{dx, dlogits, g, g_stride}, dx, dlogits);
 }
 LAUNCHER(cross_entropy_backward);

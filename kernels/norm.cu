@@ -241,9 +241,9 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
                           rstd, weight, rows, cols, teams);
             };
             // (The columns of a thread must be the same in all rows: no peeled ones.)
-            constexpr Layout in_packs = sizeof(T) == 8 ? Layout::single : Layout::packs;
+            constexpr Layout widest = sizeof(T) == 8 ? Layout::single : Layout::packs;
             if (rows_in_packs<T>(cols, dx, dy, x, weight)) {
-                launch(norm_backward_kernel<T, Plan, in_packs>);
+                launch(norm_backward_kernel<T, Plan, widest>);
             } else {
                 launch(norm_backward_kernel<T, Plan, Layout::single>);
             }

@@ -4,7 +4,8 @@
 //   - rows that fit are kept in registers, as they are in memory: it is read once, however often the
 //     kernel walks over the row;
 //   - longer rows are read again on every walk, mostly from the L2 cache, several packs at a time.
-// A thread owns packs of 16 bytes, all of which it asks for before it looks at the first.
+// A thread owns packs of 16 bytes, or as many elements that lie apart (Layout), all of which it asks
+// for before it looks at the first.
 #pragma once
 
 #include "reduce.cuh"
