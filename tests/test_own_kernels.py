@@ -690,8 +690,7 @@ def test_a_body_changes_no_input():
 
 
 @pytest.mark.parametrize("device", ["cpu", "emulated"])
-def test_a_body_is_fused_and_knows_no_autocast(device):
-    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: (x * x) @ tg.eye(len(x)).to(x))
+def test_a_body_is_fused(device):
     g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x * x)
     x = tg.ones(2, device=device) * 3
     fused = tg.fuse(lambda x: g(x) + 1)
@@ -699,8 +698,19 @@ def test_a_body_is_fused_and_knows_no_autocast(device):
     text = "__global__ void two(float* y, float* z, const float* x) {}"
     two = tg.kernel(text, "x[n] -> y[n], z[n]", name="two")(lambda x: (x * x, x))
     assert tg.fuse(lambda x: two(x)[0] + two(x)[1])(x).tolist() == [12, 12]
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_a_body_knows_no_autocast(device):
+    """What computes the result on ``cpu``, and the gradient everywhere."""
+    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: (x * x) @ tg.eye(len(x)).to(x))
+    third = np.float32(1 / 3)
+    x = tg.tensor([third, third], device=device, requires_grad=True)
     with tg.autocast(device, dtype=tg.float16):
-        assert f(x).dtype == tg.float32
+        y = f(x)
+        (g,) = tg.autograd.grad(y.sum(), x)
+    assert y.dtype == g.dtype == tg.float32
+    assert g.tolist() == [2 * third] * 2
 
 
 @pytest.mark.parametrize("what", [7, int, None])
