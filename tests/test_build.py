@@ -90,7 +90,7 @@ def test_default_architectures(tmp_path, monkeypatch):
     nvcc = Compiler((str(script(tmp_path / "nvcc", f"print({listing!r})")),), "nvcc 13.0")
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    without_gpu = Architectures(("80", "90a"), ("90",))
+    without_gpu = Architectures(("80", "90a"), ("80",))
     assert _build.choose_architectures(nvcc, {}) == without_gpu
     script(tmp_path / "nvidia-smi", "print('9.0\\n8.6\\n9.0')")
     assert _build.choose_architectures(nvcc, {}) == Architectures(("86", "90a"), ())

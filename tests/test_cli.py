@@ -124,7 +124,7 @@ def test_doctor_warns_where_the_environment_chose_the_kernels_of_openblas(monkey
 
 
 H200 = Driver("13.0", (Gpu("NVIDIA H200", 150 << 30, "90"),))
-BUILT = Extension("80 90a 90+PTX", "")
+BUILT = Extension("80 90a 80+PTX", "")
 NOT_BUILT = Extension("", "not built")
 
 

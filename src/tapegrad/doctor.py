@@ -100,7 +100,7 @@ def next_step(driver: Driver, cupy: str, nvcc: bool, cuda: Extension) -> str:
 
 
 def covers(architectures: str, capability: str) -> bool:
-    """Whether code built for ``architectures`` ("80 90a 90+PTX") runs on a GPU of ``capability``
+    """Whether code built for ``architectures`` ("80 90a 80+PTX") runs on a GPU of ``capability``
     ("90"): machine code within one major version and upwards, 90a on 90 only, PTX upwards."""
     gpu = int(capability)
 
