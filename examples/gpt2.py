@@ -107,13 +107,19 @@ OTHERS = sorted({*range(256)} - {*PRINTS})
 SIGNS = {byte: chr(byte) for byte in PRINTS} | {b: chr(256 + i) for i, b in enumerate(OTHERS)}
 BYTES = {sign: byte for byte, sign in SIGNS.items()}
 
-
 # Words, numbers and signs, each with a space before it, which tokens never cross.
 NUMERALS = "".join(c for c in map(chr, range(0x20000)) if c.isnumeric() and not c.isalpha())
 PIECES = re.compile(
     r"'(?:[stmd]|re|ve|ll)"
     rf"| ?[^\W_{NUMERALS}]+| ?[{NUMERALS}]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
 )
+
+
+def read(path, parsed=str):
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 class Tokenizer:
@@ -127,13 +133,15 @@ class Tokenizer:
         self.known = {}
         missing = {*SIGNS.values(), END, *map("".join, merges)} - self.numbers.keys()
         if missing:
-            raise ValueError(f"vocab.json has no {sorted(missing)[0]!r}, of {len(missing)} missing")
+            raise ValueError(f"vocab.json has no {min(missing)!r}, of {len(missing)} missing")
+        if self.texts.keys() != {*range(len(self.numbers))}:
+            raise ValueError("vocab.json does not count its tokens, from 0 on")
 
     @classmethod
     def load(cls, folder):
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        lines = read(folder / "merges.txt").splitlines()
         merges = [tuple(line.split(" ")) for line in lines if line and line[:9] != "#version:"]
-        return cls(read_json(folder / "vocab.json"), merges)
+        return cls(read(folder / "vocab.json", json.loads), merges)
 
     def save(self, folder):
         lines = ["#version: 0.2", *map(" ".join, self.ranks), ""]
@@ -175,13 +183,6 @@ class Tokenizer:
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
-def read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
 def in_layout(state):
     """From the module's weights to the file's, and back."""
     return {n: value.T if n.endswith(TRANSPOSED) else value for n, value in state.items()}
@@ -197,7 +198,7 @@ def load(folder):
     masks = (".attn.bias", ".attn.masked_bias")  # which attention does not need
     state = {name: value for name, value in state.items() if not name.endswith(masks)}
     path = folder / "config.json"  # the smallest model's is not needed
-    found = read_json(path) if path.exists() else {}
+    found = read(path, json.loads) if path.exists() else {}
     config = Config(**{name: found.get(name, size) for name, size in asdict(Config()).items()})
     model = GPT2(config)
     model.load_state_dict(in_layout(state))
@@ -205,7 +206,6 @@ def load(folder):
 
 
 def save(model, tokenizer, folder):
-    folder.mkdir(parents=True, exist_ok=True)
     tg.save(in_layout(model.state_dict()), folder / "model.safetensors")
     config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -286,19 +286,21 @@ def write(model, tokenizer, prompt, length, temperature=0.8, top_k=50):
 
 
 def begin(options):
-    """The model, its tokenizer, and the text in two parts: to learn from, and to be tested on."""
+    """The model, its tokenizer, and the text in two parts: to learn from, and to be tested on.
+    What is wrong is found here, before the work."""
+    if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
     if options.folder:
         model, tokenizer = load(options.folder)
     else:
         tokenizer = Tokenizer.load(options.vocabulary) if options.vocabulary else Tokenizer()
         model = GPT2(TINY if options.tiny else Config())
-    rows, last = model.config.vocab_size, max(tokenizer.texts)
-    if last >= rows:
-        raise ValueError(f"vocab.json has a token {last}, and wte.weight only {rows} rows")
+    tokens, rows = len(tokenizer.numbers), model.config.vocab_size
+    if tokens > rows:
+        raise ValueError(f"vocab.json has {tokens} tokens, and wte.weight only {rows} rows")
     model, text = model.to(options.device), ()
     if options.steps > 0:
-        text = options.text.read_text(encoding="utf-8")
-        text = tokenizer.encode(text[:20_000] if options.tiny else text)
+        text = tokenizer.encode(read(options.text)[: 20_000 if options.tiny else None])
         options.context = min(options.context, model.config.n_positions)
         if len(text) // 10 <= options.context:
             raise ValueError(
@@ -311,9 +313,7 @@ def begin(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--from", type=Path, dest="folder", help="a folder of weights to begin with"
-    )
+    parser.add_argument("--from", type=Path, dest="folder", help="a folder of weights, to go on")
     parser.add_argument("--save", type=Path, help="a folder for the weights at the end")
     parser.add_argument("--vocabulary", type=Path, help="a folder of it, without weights")
     moby_dick = Path(__file__).parent / "data" / "moby-dick.txt"
@@ -351,9 +351,8 @@ def main():
         print(f"score: {score:.3f} nats a token of what was never read")
     if options.save:
         save(model, tokenizer, options.save)
-    print(
-        write(model, tokenizer, options.prompt, options.length, options.temperature, options.top_k)
-    )
+    draw = options.length, options.temperature, options.top_k
+    print(write(model, tokenizer, options.prompt, *draw))
 
 
 if __name__ == "__main__":

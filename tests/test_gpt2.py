@@ -23,6 +23,7 @@ gpt2 = SimpleNamespace(**runpy.run_path(str(EXAMPLE), run_name="gpt2"))
 
 SIZES = {"vocab_size": 260, "n_positions": 12, "n_embd": 8, "n_layer": 2, "n_head": 2}
 MERGES = [("h", "e"), ("Ġ", "t"), ("Ġt", "he")]
+TOKENS = [*gpt2.SIGNS.values(), *map("".join, MERGES), gpt2.END]
 LAYER = {
     "ln_1.weight": (8,), "ln_1.bias": (8,),
     "attn.c_attn.weight": (8, 24), "attn.c_attn.bias": (24,),
@@ -76,8 +77,7 @@ def write_folder(folder: Path, state: dict[str, np.ndarray]) -> Path:
     save_file(state, folder / "model.safetensors")
     config = {**SIZES, "model_type": "gpt2", "activation_function": "gelu_new", "resid_pdrop": 0.1}
     (folder / "config.json").write_text(json.dumps(config))
-    tokens = [*gpt2.SIGNS.values(), *map("".join, MERGES), gpt2.END]
-    (folder / "vocab.json").write_text(json.dumps({sign: i for i, sign in enumerate(tokens)}))
+    (folder / "vocab.json").write_text(json.dumps({sign: i for i, sign in enumerate(TOKENS)}))
     lines = ["#version: 0.2", *map(" ".join, MERGES), ""]
     (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -108,14 +108,16 @@ def test_public_weights_give_what_the_paper_says(file: str, device: str, tmp_pat
 def test_what_is_saved_has_the_public_layout(tmp_path: Path) -> None:
     load_file = pytest.importorskip("safetensors.numpy").load_file
     first = write_folder(tmp_path, weights() | MASK)
-    gpt2.save(*gpt2.load(first), tmp_path / "a" / "b")
-    saved = load_file(tmp_path / "a" / "b" / "model.safetensors")
+    again = tmp_path / "again"
+    again.mkdir()
+    gpt2.save(*gpt2.load(first), again)
+    saved = load_file(again / "model.safetensors")
     assert {name: value.shape for name, value in saved.items()} == SHAPES
     assert all(np.array_equal(saved[name], value) for name, value in weights().items())
     for name in ("vocab.json", "merges.txt"):
-        a, b = ((folder / name).read_text(encoding="utf-8") for folder in (first, tmp_path / "a/b"))
+        a, b = ((folder / name).read_text(encoding="utf-8") for folder in (first, again))
         assert json.loads(a) == json.loads(b) if name == "vocab.json" else a == b
-    config = json.loads((tmp_path / "a" / "b" / "config.json").read_text())
+    config = json.loads((again / "config.json").read_text())
     assert config.items() >= SIZES.items()
 
 
@@ -156,9 +158,12 @@ WRONG: dict[str, tuple[Callable[[dict], dict], dict[str, str | None], str]] = {
     "a broken vocabulary": (lambda w: w, {"vocab.json": "{"}, "vocab.json: Expecting"),
     "a vocabulary without bytes": (lambda w: w, {"vocab.json": '{"a": 0}'}, "vocab.json has no '"),
     "a token too many": (
-        lambda w: w, {"vocab.json": json.dumps({s: i + 9 for i, s in enumerate([
-            *gpt2.SIGNS.values(), *map("".join, MERGES), gpt2.END])})},
-        "vocab.json has a token 268, and wte.weight only 260 rows",
+        lambda w: w, {"vocab.json": json.dumps({s: i for i, s in enumerate([*TOKENS, "tt"])})},
+        "vocab.json has 261 tokens, and wte.weight only 260 rows",
+    ),
+    "no token 0": (
+        lambda w: w, {"vocab.json": json.dumps({s: i + 1 for i, s in enumerate(TOKENS)})},
+        "vocab.json does not count its tokens, from 0 on",
     ),
 }  # fmt: skip
 
@@ -177,6 +182,8 @@ def test_a_wrong_folder_is_told_by_name(case: str, tmp_path: Path, capsys: Any) 
 ARGUMENTS = {
     "no folder": (["--from", "nowhere"], "No such file or directory: 'nowhere"),
     "no text": (["--text", "nowhere.txt"], "No such file or directory: 'nowhere.txt'"),
+    "a text in other bytes": (["--text", "other.txt"], "other.txt: 'utf-8' codec can't decode"),
+    "a folder that is a file": (["--save", "short.txt"], "File exists: 'short.txt'"),
     "a short text": (["--text", "short.txt"], "short.txt: of 11 tokens the last tenth"),
     "no batch": (["--batch", "0"], "--batch, --context, --accumulate and --top-k are 1 or more"),
     "a device": (["--device", "tpu"], "tpu"),
@@ -187,6 +194,7 @@ ARGUMENTS = {
 def test_wrong_arguments(case: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     Path("short.txt").write_text("hello world")
+    Path("other.txt").write_bytes("naïve".encode("latin-1"))
     arguments, message = ARGUMENTS[case]
     assert message in refused(capsys, *arguments)
 
@@ -207,12 +215,12 @@ def command(*arguments: str) -> None:
 
 def test_what_was_learned_is_saved_and_goes_on(tmp_path: Path, capsys: Any) -> None:
     few = ["--steps", "2", "--length", "5", "--temperature", "0"]
-    command(*few, "--save", str(tmp_path))
+    command(*few, "--save", str(tmp_path / "a" / "b"))
     first = capsys.readouterr().out
     assert re.search(r"^score: \d\.\d+ nats a token", first, re.M)
-    command(*few, "--steps", "0", "--from", str(tmp_path))
+    command(*few, "--steps", "0", "--from", str(tmp_path / "a" / "b"))
     assert first.endswith(capsys.readouterr().out.split("cpu\n")[1])  # it writes the same
-    command("--steps", "1", "--from", str(tmp_path))
+    command("--steps", "1", "--from", str(tmp_path / "a" / "b"))
     assert re.search(r"^step +1: \d\.\d+ nats", capsys.readouterr().out, re.M)
 
 
@@ -263,10 +271,9 @@ ENCODED = {
 
 @pytest.mark.parametrize("text", ENCODED)
 def test_merges_in_their_order(text: str) -> None:
-    tokens = [*gpt2.SIGNS.values(), *map("".join, MERGES), gpt2.END]
-    tokenizer = gpt2.Tokenizer({sign: i for i, sign in enumerate(tokens)}, MERGES)
+    tokenizer = gpt2.Tokenizer({sign: i for i, sign in enumerate(TOKENS)}, MERGES)
     numbers = tokenizer.encode(text)
-    assert [tokens[number] for number in numbers] == ENCODED[text]
+    assert [TOKENS[number] for number in numbers] == ENCODED[text]
     assert tokenizer.decode(numbers) == text
 
 
