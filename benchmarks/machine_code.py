@@ -8,7 +8,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +24,28 @@ _REGISTER = re.compile(r"\b(U?[RP])(\d+)\b(\.64)?")
 _WRITES_NOTHING = ("ST", "RED", "BAR", "BRA", "EXIT", "CALL", "BSSY", "BSYNC", "WARPSYNC")
 
 
+Line = tuple[str, int]  # a file and the number
+
+
 class ToolMissing(RuntimeError):
     """nvcc or nvdisasm is not there; the message says what to install."""
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: its name with what modifies it, the source line that it was made from, and
-    the registers that it waits for and gives."""
+    """One instruction: its name with what modifies it, the source lines that it was made from (in
+    the function, then where that is called, and so on), and the registers that it waits for and
+    gives."""
 
     name: str
-    line: tuple[str, int]
+    lines: tuple[Line, ...]
     target: str  # of a branch, else ""
     reads: frozenset[str]
     writes: frozenset[str]
+
+    @property
+    def line(self) -> Line:
+        return self.lines[0]
 
     @property
     def operation(self) -> str:
@@ -92,10 +100,15 @@ def find_tools() -> tuple[_build.Compiler, str]:
     )
 
 
-def machine_code(text: str, loop: str = "") -> dict[str, MachineCode]:
+def machine_code(
+    text: str, loop: str = "", once: str = "", rare: Collection[tuple[str, str]] = ()
+) -> dict[str, MachineCode]:
     """The kernels of a source in the package's vocabulary, by their names (of a template, as the
-    linker has them). loop: of each no more than its innermost loop that has this operation. Raises
-    ToolMissing, and BuildError where it does not compile."""
+    linker has them). loop: of each no more than its innermost loop that has this operation. once:
+    loops that have this operation are run once. rare: files of kernels/, and what a block in them
+    begins with that is hardly ever entered, and so is left out. Raises ToolMissing, and BuildError
+    where it does not compile."""
+    left_out = {line for name, words in rare for line in block_of(name, words)}
     nvcc, nvdisasm = find_tools()
     with tempfile.TemporaryDirectory() as folder:
         source, code = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
@@ -106,24 +119,27 @@ def machine_code(text: str, loop: str = "") -> dict[str, MachineCode]:
         if made.returncode:
             raise _build.CompilerError(f"nvcc fails:\n{made.stderr}", made.stderr)
         listing = subprocess.run(
-            [nvdisasm, "-c", "-g", str(code)], capture_output=True, text=True, check=True
+            [nvdisasm, "-c", "-gi", str(code)], capture_output=True, text=True, check=True
         ).stdout
     occupied = {_plain(r.kernel): r for r in parse_resources(made.stderr)}
     found = {}
     for mangled, body in _functions(listing):
         used = occupied[_plain(mangled)]
         spills = used.spill_loads + used.spill_stores
-        code = list(_read(body))
-        parts = (_innermost(code, loop),) if loop else tuple(_parts(code))
+        code = [i for i in _read(body) if isinstance(i, str) or not left_out.intersection(i.lines)]
+        parts = (_innermost(code, loop),) if loop else tuple(_parts(code, once))
         name = _plain(mangled)
         found[name] = MachineCode(name, used.registers, used.shared, spills, parts)
     return found
 
 
 def _plain(mangled: str) -> str:
-    """The name of a function that is in no namespace and no template."""
+    """The name of a function that is in no namespace and of no template; others as they are."""
     found = re.match(r"_Z(\d+)", mangled)
-    return mangled[found.end() :][: int(found[1])] if found else mangled
+    if found is None:
+        return mangled
+    name, rest = mangled[found.end() :][: int(found[1])], mangled[found.end() :][int(found[1]) :]
+    return mangled if rest.startswith("I") else name
 
 
 def _functions(listing: str) -> Iterator[tuple[str, str]]:
@@ -134,19 +150,34 @@ def _functions(listing: str) -> Iterator[tuple[str, str]]:
 def _read(body: str) -> Iterator[Instruction | str]:
     """Instructions and labels, to the end of what a kernel runs: behind it stand functions that it
     calls in rare cases."""
-    line = ("", 0)
+    lines: list[Line] = [("", 0)]
+    complete = True
     for text in body.splitlines():
         if found := _LABEL.match(text):
             if found[1].startswith("$"):
                 return
             yield found[1]
         elif found := _LINE.match(text):
-            line = (found[1], int(found[2]))
-        elif (found := _INSTRUCTION.match(text)) and found[2] != "NOP":
-            yield _instruction(found[1] or "", found[2], found[3], line)
+            lines = [*([] if complete else lines), (Path(found[1]).name, int(found[2]))]
+            complete = False
+        elif found := _INSTRUCTION.match(text):
+            complete = True
+            if found[2] != "NOP":
+                yield _instruction(found[1] or "", found[2], found[3], tuple(lines))
 
 
-def _instruction(guard: str, name: str, operands: str, line: tuple[str, int]) -> Instruction:
+def block_of(name: str, words: str) -> set[Line]:
+    """The lines of the block in a file of kernels/ that begins with these words."""
+    lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
+    (begin,) = (at for at, line in enumerate(lines) if line.strip() == words)
+    margin = len(lines[begin]) - len(lines[begin].lstrip())
+    end = begin + 1
+    while not lines[end].startswith(" " * margin + "}"):
+        end += 1
+    return {(name, at + 1) for at in range(begin, end)}
+
+
+def _instruction(guard: str, name: str, operands: str, lines: tuple[Line, ...]) -> Instruction:
     fields = operands.split(",")
     silent = name.startswith(_WRITES_NOTHING)
     # A test writes two predicates, a shuffle one beside its register.
@@ -164,7 +195,9 @@ def _instruction(guard: str, name: str, operands: str, line: tuple[str, int]) ->
         }
     read = set().union(*(_registers(f) for f in fields[results:]), {guard} if guard else set())
     target = re.search(r"\.L_x_\d+", operands) if name.startswith("BRA") else None
-    return Instruction(name, line, target[0] if target else "", frozenset(read), frozenset(written))
+    return Instruction(
+        name, lines, target[0] if target else "", frozenset(read), frozenset(written)
+    )
 
 
 def _registers(operand: str) -> set[str]:
@@ -188,10 +221,14 @@ def _innermost(code: Sequence[Instruction | str], operation: str) -> Part:
     return min((b for b in bodies if b.count(operation)), key=lambda b: len(b.instructions))
 
 
-def _parts(code: Sequence[Instruction | str]) -> Iterator[Part]:
+def _parts(code: Sequence[Instruction | str], once: str = "") -> Iterator[Part]:
     """A warp's way through a kernel. Of what the compiler made of one loop (unrolled, and for the
     rest that is left over) the most unrolled counts; calls for rare cases do not."""
-    loops = _loops(code)
+    loops = [
+        (begin, end)
+        for begin, end in _loops(code)
+        if not any(isinstance(i, Instruction) and i.operation == once for i in code[begin:end])
+    ]
     bodies = {begin: Part(_usual(code[begin : end + 1]), True) for begin, end in loops}
     if any(a < c <= d < b for a, b in loops for c, d in loops):
         raise ValueError("a loop within a loop: unroll the inner one, or count it otherwise")
@@ -215,7 +252,7 @@ def _parts(code: Sequence[Instruction | str]) -> Iterator[Part]:
 
 def _loaded(code: Sequence[Instruction]) -> frozenset:
     """The lines that read memory."""
-    return frozenset(i.line for i in code if i.operation in ("LDG", "LDS"))
+    return frozenset(i.lines for i in code if i.operation in ("LDG", "LDS"))
 
 
 def _usual(code: Sequence[Instruction | str]) -> tuple[Instruction, ...]:

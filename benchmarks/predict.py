@@ -1,5 +1,6 @@
 """Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, and that of
-docs/kernels.md on products by tensor cores: *predicted* from machine code (gpu_model.py says how).
+docs/kernels.md on products by tensor cores and on rows: *predicted* from machine code (gpu_model.py
+says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
 """
@@ -19,8 +20,8 @@ from tapegrad.custom import Kernel
 from tapegrad.units.unit import unit_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-START = "<!-- benchmarks/predict.py: start -->\n"
-END = "<!-- benchmarks/predict.py: end -->\n"
+START = "<!-- benchmarks/predict.py{}: start -->\n"
+END = "<!-- benchmarks/predict.py{}: end -->\n"
 COUNTED = ("LDG", "LDS, STS, SHFL", "MUFU", "LDSM", "LDGSTS")  # beside all of them
 _BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```\n(.*?)^```$)?", re.S | re.M)
 
@@ -34,6 +35,7 @@ class Ladder(NamedTuple):
     item: str  # what instructions are counted for
     items: int
     cases: Mapping[str, Case]
+    mark: str = ""  # of the second table on a page
 
 
 def _softmax(rows: int, cols: int) -> Ladder:
@@ -146,22 +148,122 @@ def tensor_codes() -> dict[str, MachineCode]:
     return chosen
 
 
+class Rows(NamedTuple):
+    """Rows of bfloat16: the file and the body of a kernel, its plan and how rows lie
+    (kernels/row.cuh), columns, bytes of memory for each number."""
+
+    file: str
+    body: str
+    plan: tuple[int, int]
+    layout: str
+    cols: int
+    bytes: int
+    read_twice: bool = False
+
+
+LAYOUTS_OF_ROWS = "Layout::packs", "Layout::peeled"
+PACKS, PEELED = LAYOUTS_OF_ROWS
+# Nothing is compiled that is not named.
+ONLY_THESE = """#include "row.cuh"
+#undef LAUNCHER
+#undef LAUNCHER_AS
+#undef FUNCTION
+#define LAUNCHER(...)
+#define LAUNCHER_AS(...)
+#define FUNCTION(...)
+"""
+NUMBERS = 2**25  # some, in all rows together
+CROSS_ENTROPY = "cross_entropy", "CrossEntropyForward", (256, 0)
+ROWS = {
+    "softmax, 768": Rows("softmax", "SoftmaxForward", (32, 4), PACKS, 768, 4),
+    "softmax, 4096": Rows("softmax", "SoftmaxForward", (128, 4), PACKS, 4096, 4),
+    "softmax's gradient, 768": Rows("softmax", "SoftmaxBackward", (32, 4), PACKS, 768, 6),
+    "softmax's gradient, 4096": Rows("softmax", "SoftmaxBackward", (128, 4), PACKS, 4096, 6),
+    "layer norm, 768": Rows("norm", "NormForward", (32, 4), PACKS, 768, 4),
+    "layer norm, 4096": Rows("norm", "NormForward", (128, 4), PACKS, 4096, 4),
+    "cross-entropy, 50257": Rows(*CROSS_ENTROPY, PEELED, 50257, 4, True),
+    "cross-entropy, 50304": Rows(*CROSS_ENTROPY, PACKS, 50304, 4, True),
+}
+# What is hardly ever entered: parts of packs, at the ends of a row, squares out of range, targets
+# that do not count, smoothing; and logarithms, which nobody asks for here.
+RARE = (
+    ("cross_entropy.cu", "if (target == ignore_index || !is_class(target, columns.cols)) {"),
+    ("cross_entropy.cu", "if (label_smoothing > A(0)) {"),
+    ("row.cuh", "if (is_row && !whole && layout != Layout::packs) {"),
+    ("row.cuh", "if (optional && !source) {"),
+    ("row.cuh", "if (!whole && layout != Layout::packs) {"),
+    ("softmax.cuh", "if (!columns.has_all(pack)) {"),
+    ("softmax.cu", "if (logarithm) {"),
+    ("norm.cu", "if (!keeps_digits(square)) {  // of the whole team"),
+)
+
+
+def _row_case(rows: Rows) -> Case:
+    lanes, packs = rows.plan
+    threads = max(lanes, 128)
+    count = NUMBERS // rows.cols
+    # What fits is in no loop; else each number takes an exponential in every loop, 32 in a turn.
+    turns = 1 if packs else -(-rows.cols // (lanes * 32)) * 32
+    first = H200.memory_latency
+    return Case(
+        count * lanes // threads,
+        threads,
+        ("MUFU", turns),
+        bytes=float(rows.bytes * rows.cols * count),
+        flops=0.0,
+        latencies=(first, H200.l2_latency) if rows.read_twice else (first,),
+        l2=float((rows.bytes + 2 * rows.read_twice) * rows.cols * count),
+    )
+
+
+ROW_KERNELS = Ladder(
+    "kernels.md",
+    f"bfloat16, some {NUMBERS:,} numbers in rows of so many",
+    "a copy",
+    "number",
+    NUMBERS,
+    {name: _row_case(rows) for name, rows in ROWS.items()},
+    " (rows)",
+)
+
+
+def row_codes() -> dict[str, MachineCode]:
+    """The kernels of ROWS. Raises ToolMissing."""
+    chosen = {}
+    for file in dict.fromkeys(rows.file for rows in ROWS.values()):
+        here = {name: rows for name, rows in ROWS.items() if rows.file == file}
+        used = ",\n".join(
+            f"(void*)row_kernel<bfloat16, Plan<{r.plan[0]}, {r.plan[1]}>, {r.layout}, "
+            f"{r.body}<bfloat16>>"
+            for r in here.values()
+        )
+        text = f'{ONLY_THESE}#include "{file}.cu"\nvoid* const used[] = {{{used}}};\n'
+        found = machine_code(text, once="SHFL", rare=RARE)
+        for name, r in here.items():
+            layout = LAYOUTS_OF_ROWS.index(r.layout)
+            words = f"PlanILi{r.plan[0]}ELi{r.plan[1]}E", f"Layout{layout}E", r.body
+            (chosen[name],) = (code for n, code in found.items() if all(w in n for w in words))
+    return chosen
+
+
 def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
     """The page as it should be, for this machine code."""
-    before, _, rest = (DOCS / ladder.page).read_text().partition(START)
-    _, _, after = rest.partition(END)
-    return "".join([before, START, *(f"{line}\n" for line in table(ladder, found)), END, after])
+    start, end = START.format(ladder.mark), END.format(ladder.mark)
+    before, _, rest = (DOCS / ladder.page).read_text().partition(start)
+    _, _, after = rest.partition(end)
+    return "".join([before, start, *(f"{line}\n" for line in table(ladder, found)), end, after])
 
 
 def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
     made = {name: predict(found[name], case) for name, case in ladder.cases.items()}
     used = [o for o in COUNTED if any(set(o.split(", ")) & set(p.executed) for p in made.values())]
     ceiling = next(iter(ladder.cases.values())).ceiling(H200)
+    alike = len({case.ceiling(H200) for case in ladder.cases.values()}) == 1
+    takes = f" takes {_time(ceiling)}" if alike else ", of as many bytes, takes the rest"
     yield (
         f"Predicted for an {H200.name} from the machine code ({find_tools()[0].version}, "
         f"{ARCHITECTURE}) by `benchmarks/predict.py`; nothing of it was measured on a GPU. "
-        f"{ladder.shape}; {ladder.least} takes {_time(ceiling)}. Instructions are counted "
-        f"for each {ladder.item}."
+        f"{ladder.shape}; {ladder.least}{takes}. Instructions are counted for each {ladder.item}."
     )
     heads = ["registers", "blocks at a time", "instructions", *used, "predicted"]
     yield ""
@@ -173,7 +275,7 @@ def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
         counts = [executed.total(), *(sum(executed[o] for o in one.split(", ")) for one in used)]
         cells = [f"`{name}`", found[name].registers, prediction.resident]
         cells += [f"{each * count:.2g}" for count in counts]
-        cells += [_time(prediction.seconds), f"{ceiling / prediction.seconds:.1%}"]
+        cells += [_time(prediction.seconds), f"{case.ceiling(H200) / prediction.seconds:.1%}"]
         busiest, part = prediction.busiest
         cells.append(f"{busiest}, {part:.0%}")
         yield f"| {' | '.join(map(str, cells))} |"
@@ -183,6 +285,8 @@ def codes(ladder: Ladder) -> dict[str, MachineCode]:
     """The machine code of the page's kernels, by name. Raises ToolMissing."""
     if ladder is TENSOR:
         return tensor_codes()
+    if ladder is ROW_KERNELS:
+        return row_codes()
     found: dict[str, MachineCode] = {}
     for kernel in reversed(kernels(ladder.page)):  # as later sources contain earlier ones
         if kernel.name not in found and f"{kernel.name}_kernel" not in found:
@@ -206,7 +310,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in (*LADDERS, TENSOR):
+        for ladder in (*LADDERS, TENSOR, ROW_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)

@@ -82,7 +82,8 @@ struct BiasedForward {
     template <class Own>
     __device__ void operator()(const Own& columns, int64_t, int64_t start) const {
         using A = acc_t<T>;
-        const Row<Own> x_row(columns, x + start), bias_row(columns, bias);
+        const Row<Own> x_row(columns, x + start);
+        const OptionalRow<Own> bias_row(columns, bias);
         columns.write(
             y + start, [](auto, A x, A b) { return Function{}.value(x + b); }, x_row, bias_row);
     }
@@ -97,7 +98,7 @@ struct BiasedBackward {
     __device__ void operator()(const Own& columns, int64_t, int64_t start) const {
         using A = acc_t<T>;
         const Row<Own> dy_row(columns, dy + start), x_row(columns, x + start);
-        const Row<Own> bias_row(columns, bias);
+        const OptionalRow<Own> bias_row(columns, bias);
         columns.write(
             dx + start, [](auto, A dy, A x, A b) { return Function{}.gradient(dy, x + b); }, dy_row,
             x_row, bias_row);

@@ -68,33 +68,43 @@ struct CrossEntropyForward {
         const A target_logit = to_acc(logits_row[target]);
         const A target_weight = (A(1) - label_smoothing) * (weight ? to_acc(weight[target]) : A(1));
         const Row<Own> x_row(columns, logits_row);
-        const Row<Own> w_row(columns, label_smoothing > A(0) ? weight : nullptr, A(1));
         const Softmax<A> softmax = softmax_of(columns, x_row);
         const A log_total = log(softmax.total);
+        const A of_target = scale * target_weight;
+        const auto place = columns.find(target);
 
         A row_loss = target_weight * (log_total - (target_logit - softmax.largest));
-        A p_weight = target_weight;
         if (label_smoothing > A(0)) {
+            const OptionalRow<Own> w_row(columns, weight, A(1));
             Smoothing<A> sums{};
             columns.each(
                 [&](auto, A x, A w) { sums = sums + Smoothing<A>{w, w * (x - softmax.largest)}; },
                 x_row, w_row);
             sums = columns.reduce(sums, Sum());
             row_loss += share * (sums.weights * log_total - sums.distances);
-            p_weight += share * sums.weights;
+            if (dlogits) {
+                const A of_all = scale * (target_weight + share * sums.weights) / softmax.total;
+                const A of_each = scale * share;
+                columns.write(
+                    dlogits + start,
+                    [&](auto at, A x, A w) {
+                        return of_all * exp_for<T>(x - softmax.largest) -
+                               (of_each * w + (at.is(place) ? of_target : A(0)));
+                    },
+                    x_row, w_row);
+            }
+        } else if (dlogits) {
+            const A of_all = of_target / softmax.total;
+            columns.write(
+                dlogits + start,
+                [&](auto at, A x) {
+                    return of_all * exp_for<T>(x - softmax.largest) -
+                           (at.is(place) ? of_target : A(0));
+                },
+                x_row);
         }
         if (columns.lane() == 0) {
             loss[row] = row_loss;
-        }
-        if (dlogits) {
-            const A p_scale = scale * p_weight / softmax.total;
-            columns.write(
-                dlogits + start,
-                [&](auto at, A x, A w) {
-                    const A here = at.column == target ? target_weight : A(0);
-                    return p_scale * exp(x - softmax.largest) - scale * (here + share * w);
-                },
-                x_row, w_row);
         }
     }
 };

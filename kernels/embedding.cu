@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(threads)
             report_invalid(invalid, index);
         }
         const T* source = found ? weight + index * cols + first_column : nullptr;
-        columns.store(y + i * cols + first_column, 0, columns.load(source, 0));
+        columns.store(y + i * cols + first_column, 0, columns.load(source, 0, source != nullptr));
     }
 }
 

@@ -89,8 +89,6 @@ struct NormForward {
         const bool centred = mean;
         const A inverse_cols = A(1) / A(columns.cols);
         const Row<Own> x_row(columns, x + start);
-        // Asked for at once: they come from L1 while x is on its way.
-        const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
         A row_mean = 0;
         if (centred) {
             columns.each([&](auto, A x) { row_mean += x; }, x_row);
@@ -122,10 +120,13 @@ struct NormForward {
             row_rstd = A(1) / hypot(largest * sqrt(squares * inverse_cols), sqrt(eps));
         }
 
+        const A drift_rstd = drift * row_rstd;
+        // Not before: they come from caches, and with fewer registers more rows are under way.
+        const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
         columns.write(
             y + start,
-            [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
-            weight_row, bias_row);
+            [&](auto, A x, A w, A b) { return ((x - row_mean) * row_rstd - drift_rstd) * w + b; },
+            x_row, weight_row, bias_row);
         if (columns.lane() == 0) {
             if (centred) {
                 mean[row] = row_mean + drift;
@@ -181,7 +182,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     if (team >= teams) {
         return;  // the last block may have more teams than there are lines
     }
-    const Row<Own> weight_row(columns, weight, A(1));
+    const OptionalRow<Own> weight_row(columns, weight, A(1));
     TeamSums<Own> dweight(columns, dweight_lines ? dweight_lines + team * cols : nullptr);
     TeamSums<Own> dbias(columns, dbias_lines ? dbias_lines + team * cols : nullptr);
     for (int64_t row = team; row < rows; row += teams) {

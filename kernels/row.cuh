@@ -35,10 +35,12 @@ void choose_plan(int64_t cols, Use use) {
         use(Plan<128, 0>());
     } else if (cols <= 32 * width * packs) {
         use(Plan<32, packs>());
+    } else if (cols <= 128 * width * packs) {
+        use(Plan<128, packs>());
     } else if (cols <= 256 * width * packs) {
         use(Plan<256, packs>());
     } else {
-        use(Plan<512, 0>());
+        use(Plan<256, 0>());
     }
 }
 
@@ -69,6 +71,8 @@ __device__ inline int64_t team_count() {
 template <class T>
 struct Elements {
     acc_t<T> values[Pack<T>::size];
+    Elements() = default;
+    __device__ explicit Elements(const Pack<T>& pack) { unpack(values, pack); }
     __device__ acc_t<T>& operator[](int i) { return values[i]; }
     __device__ const acc_t<T>& operator[](int i) const { return values[i]; }
 };
@@ -104,21 +108,27 @@ struct Columns {
         return column < cols && (layout != Layout::peeled || column >= 0);
     }
 
-    // Whether a thread's pack of this row is 16 bytes of memory, all of the row.
-    __device__ bool is_whole(const T* row, Index pack) const {
-        const Index at = column(pack, 0);
-        return layout == Layout::packs
-                   ? at < cols
-                   : layout == Layout::peeled && at >= 0 && at + width <= cols &&
-                         aligned_for_packs(row + at);
+    // The same of all columns of a thread's pack.
+    __device__ bool has_all(Index pack) const {
+        return has(column(pack, 0)) && (layout == Layout::packs || column(pack, width - 1) < cols);
     }
 
-    // Part of a row; zeros where there is none.
-    __device__ Pack<T> load(const T* row, Index pack) const {
-        Pack<T> loaded{};
-        if (row && is_whole(row, pack)) {
-            loaded = load_pack(row + column(pack, 0));
-        } else if (row && layout != Layout::packs) {
+    // Whether a thread's pack of this row is 16 bytes of memory, all of the row.
+    __device__ bool is_whole(const T* row, Index pack) const {
+        return layout != Layout::single && has_all(pack) &&
+               (layout == Layout::packs || aligned_for_packs(row + column(pack, 0)));
+    }
+
+    // Part of a row, if there is one; zeros where there is none.
+    __device__ Pack<T> load(const T* row, Index pack, bool is_row = true) const {
+        const bool whole = is_row && is_whole(row, pack);
+        uint4 bits{};
+        if (whole) {
+            bits = load_128_bits(row + column(pack, 0));
+        }
+        Pack<T> loaded;  // (Zeros of 16 bits would take the words apart.)
+        memcpy(&loaded, &bits, sizeof bits);
+        if (is_row && !whole && layout != Layout::packs) {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
@@ -131,9 +141,11 @@ struct Columns {
     }
 
     __device__ void store(T* row, Index pack, const Pack<T>& stored) const {
-        if (is_whole(row, pack)) {
+        const bool whole = is_whole(row, pack);
+        if (whole) {
             store_pack(row + column(pack, 0), stored);
-        } else if (layout != Layout::packs) {
+        }
+        if (!whole && layout != Layout::packs) {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
@@ -148,8 +160,22 @@ struct Columns {
         Index pack;
         int element;  // of the pack
         Index column;
+        // (Which element of a pack the compiler knows beforehand, which column it does not.)
+        __device__ bool is(const Place& other) const {
+            return pack == other.pack && element == other.element;
+        }
     };
     __device__ Place place(Index pack, int i) const { return {pack, i, column(pack, i)}; }
+
+    // Where the thread has this column; no place of its own where another thread does.
+    __device__ Place find(int64_t wanted) const {
+        const Index away = static_cast<Index>(wanted) - first;
+        const Index stride = lanes * width, pack = away / stride, rest = away % stride;
+        const int element = layout == Layout::single ? int(rest) / lanes : int(rest);
+        const bool mine = away >= 0 && element < width &&
+                          (layout != Layout::single || rest % lanes == 0);
+        return {mine ? pack : -1, element, static_cast<Index>(wanted)};
+    }
 
     // use(pack, elements...) for every pack of the thread, with the rows' elements there. Of those
     // that are not of the row (has), the values are anything.
@@ -172,15 +198,19 @@ struct Columns {
         }
     }
 
-    // use(place, values...) for every column of the thread, with the rows' values there.
+    // use(place, values...) for every column of the thread, with the rows' values there. (Of whole packs
+    // a row has all columns or none: to ask for each would take as long as a sum.)
     template <class Use, class... Rows>
     __device__ void each(Use use, const Rows&... rows) const {
         each_pack(
             [&](Index pack, const auto&... elements) {
+                if (layout == Layout::packs && !has(column(pack, 0))) {
+                    return;
+                }
 #pragma unroll
                 for (int i = 0; i < width; ++i) {
                     const Place at = place(pack, i);
-                    if (has(at.column)) {
+                    if (layout == Layout::packs || has(at.column)) {
                         use(at, elements[i]...);
                     }
                 }
@@ -228,7 +258,7 @@ __device__ void add_lines(Elements<typename Own::T>& sum, const Own& columns, in
         }
 #pragma unroll
         for (int i = 0; i < at_once; ++i) {
-            parts[i] = columns.load(sources[i], 0);
+            parts[i] = columns.load(sources[i], 0, sources[i] != nullptr);
         }
 #pragma unroll
         for (int i = 0; i < at_once; ++i) {
@@ -240,9 +270,9 @@ __device__ void add_lines(Elements<typename Own::T>& sum, const Own& columns, in
     }
 }
 
-// A row as one thread sees it: what it owns, in registers if the plan keeps rows. A null row has
-// the value `absent` everywhere.
-template <class Own>
+// A row as one thread sees it: what it owns, in registers if the plan keeps rows. An optional one that
+// is null has the value `absent` everywhere.
+template <class Own, bool optional = false>
 struct Row {
     using T = typename Own::T;
     using A = typename Own::A;
@@ -261,38 +291,46 @@ struct Row {
         if constexpr (Own::kept) {
 #pragma unroll
             for (int pack = 0; pack < Own::packs; ++pack) {
-                held[pack] = columns.load(source, pack);
+                held[pack] = pack_at(pack);
             }
         }
+    }
+
+    __device__ Pack<T> pack_at(Index pack) const {
+        Pack<T> found = columns.load(source, pack, !optional || source);
+        if (optional && !source) {
+            Elements<T> elements;
+#pragma unroll
+            for (int i = 0; i < Own::width; ++i) {
+                elements[i] = absent;
+            }
+            found = pack_of<T>(elements.values);
+        }
+        return found;
     }
 
     __device__ Loaded load(Index first) const {
         Loaded loaded;
 #pragma unroll
         for (int i = 0; i < Own::together; ++i) {
-            loaded.packs[i] = columns.load(source, first + i);
+            loaded.packs[i] = pack_at(first + i);
         }
         return loaded;
     }
 
-    __device__ Elements<T> elements(const Pack<T>& pack) const {
-        Elements<T> elements;
-#pragma unroll
-        for (int i = 0; i < Own::width; ++i) {
-            elements[i] = source ? to_acc(pack[i]) : absent;
-        }
-        return elements;
-    }
+    __device__ Elements<T> elements(const Pack<T>& pack) const { return Elements<T>(pack); }
 };
+template <class Own>
+using OptionalRow = Row<Own, true>;
 
-// Blocks that a multiprocessor must hold. Where a warp has a row of 16 bits, the rows of four blocks are
-// what memory needs to be asked for at a time, and nothing spills; else see Plan.
-template <class T, class Plan>
-constexpr int blocks_held = Plan::lanes == 32 && sizeof(T) == 2 ? 4 : 1;
+// Blocks that a multiprocessor must hold: of rows of 16 bits, 512 threads are what memory needs to be asked
+// for at a time, and nothing spills; else see Plan.
+template <class T, class Plan, Layout layout>
+constexpr int blocks_held = sizeof(T) == 2 && layout == Layout::packs ? 512 / Plan::threads : 1;
 
 // `offset`: how many elements behind a multiple of 16 bytes the first row begins.
 template <class T, class Plan, Layout layout, class Body>
-__global__ void __launch_bounds__(Plan::threads, (blocks_held<T, Plan>))
+__global__ void __launch_bounds__(Plan::threads, (blocks_held<T, Plan, layout>))
     row_kernel(Body body, int64_t rows, int64_t cols, int offset) {
     using Own = Columns<T, Plan, layout>;
     for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {

@@ -23,14 +23,16 @@ struct SoftmaxForward {
         using A = acc_t<T>;
         const Row<Own> x_row(columns, x + start);
         const Softmax<A> softmax = softmax_of(columns, x_row);
-        const A log_total = log(softmax.total), scale = A(1) / softmax.total;
-        columns.write(
-            y + start,
-            [&](auto, A value) {
-                const A distance = value - softmax.largest;
-                return logarithm ? distance - log_total : exp(distance) * scale;
-            },
-            x_row);
+        if (logarithm) {
+            const A log_total = log(softmax.total);
+            columns.write(
+                y + start, [&](auto, A value) { return value - softmax.largest - log_total; }, x_row);
+        } else {
+            const A scale = A(1) / softmax.total;
+            columns.write(
+                y + start,
+                [&](auto, A value) { return exp_for<T>(value - softmax.largest) * scale; }, x_row);
+        }
     }
 };
 
@@ -50,7 +52,7 @@ struct SoftmaxBackward {
         sum = columns.reduce(sum, Sum());
         columns.write(
             dx + start,
-            [&](auto, A dy, A y) { return logarithm ? dy - exp(y) * sum : y * (dy - sum); },
+            [&](auto, A dy, A y) { return logarithm ? dy - exp_for<T>(y) * sum : y * (dy - sum); },
             dy_row, y_row);
     }
 };

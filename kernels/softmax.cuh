@@ -10,39 +10,44 @@ struct Softmax {
 };
 
 // A row in registers is walked over twice. A row in memory is read once: each thread keeps its sum
-// relative to the largest value it has met, and rescales it at every pack (the online softmax). A row of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
+// relative to the largest value it has met, and rescales it at every pack (the online softmax). A row
+// of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
 template <class Own>
 __device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own>& x) {
     using A = typename Own::A;
+    using T = typename Own::T;
     Softmax<A> mine{-A(INFINITY), A(0)};
     if constexpr (Own::kept) {
         columns.each([&](auto, A value) { mine.largest = max(mine.largest, value); }, x);
         const A largest = columns.reduce(mine.largest, Max());
-        columns.each([&](auto, A value) { mine.total += exp(value - largest); }, x);
+        columns.each([&](auto, A value) { mine.total += exp_for<T>(value - largest); }, x);
         return {largest, columns.reduce(mine.total, Sum())};
     } else {
         // exp(-inf - -inf) is NaN: as long as there is nothing but -inf, it counts from 0 instead.
         const auto origin = [](A largest) { return largest == -A(INFINITY) ? A(0) : largest; };
         columns.each_pack(
-            [&](auto pack, const auto& values) {
-                const auto value = [&](int i) {
-                    return columns.has(columns.column(pack, i)) ? values[i] : -A(INFINITY);
-                };
+            [&](auto pack, auto values) {
+                if (!columns.has_all(pack)) {
+#pragma unroll
+                    for (int i = 0; i < columns.width; ++i) {
+                        values[i] = columns.has(columns.column(pack, i)) ? values[i] : -A(INFINITY);
+                    }
+                }
                 const A before = mine.largest;
 #pragma unroll
                 for (int i = 0; i < columns.width; ++i) {
-                    mine.largest = max(mine.largest, value(i));
+                    mine.largest = max(mine.largest, values[i]);
                 }
                 const A from = origin(mine.largest);
-                mine.total *= exp(before - from);
+                mine.total *= exp_for<T>(before - from);
 #pragma unroll
                 for (int i = 0; i < columns.width; ++i) {
-                    mine.total += exp(value(i) - from);
+                    mine.total += exp_for<T>(values[i] - from);
                 }
             },
             x);
         const A largest = columns.reduce(mine.largest, Max());
-        mine.total *= exp(mine.largest - origin(largest));
+        mine.total *= exp_for<T>(mine.largest - origin(largest));
         return {largest, columns.reduce(mine.total, Sum())};
     }
 }

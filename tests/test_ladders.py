@@ -190,7 +190,7 @@ def test_a_loop_within_a_loop_is_refused() -> None:
 
 def instruction(name: str, reads: str = "", writes: str = "") -> Instruction:
     words = frozenset(reads.split()), frozenset(writes.split())
-    return Instruction(name, ("f.cu", 1), "", *words)
+    return Instruction(name, (("f.cu", 1),), "", *words)
 
 
 def kernel(*parts: Part, registers: int = 32, shared: int = 0) -> MachineCode:

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import predict
 from machine_code import Instruction, MachineCode, ToolMissing, find_tools, machine_code
 
 SOURCE = """
@@ -72,3 +73,15 @@ def test_rows_that_begin_anywhere_are_read_in_packs(type: str) -> None:
     assert code.spills == 0
     names = [i.name for i in instructions(code) if i.operation == "LDG"]
     assert names.count("LDG.E.128") == 8
+
+
+def test_the_table_of_rows_is_what_the_tool_writes() -> None:
+    try:
+        version = find_tools()[0].version
+        found = predict.row_codes()
+    except ToolMissing as error:
+        pytest.skip(str(error))
+    assert not any(code.spills for code in found.values())
+    text = (predict.DOCS / "kernels.md").read_text()
+    if version in text:
+        assert predict.page(predict.ROW_KERNELS, found) == text
