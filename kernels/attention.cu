@@ -12,8 +12,8 @@
 //   - a query's sums are relative to its largest score so far, and rescaled where that grows;
 //   - the scores' fragments become, rounded, those of the next product's left factor, in registers;
 //   - with `causal`, tiles of keys that nobody looks at are left out, and blocks with most work go first.
-// `ends` gets log2 of each query's sum of exp(score), +inf where it looks at nothing: enough to compute
-// any weight again. Such a query gets 0.
+// `ends` gets of each query its largest score and 1 / its sum of exp(score - that), or zeros where it looks
+// at nothing: enough to compute any weight again. Such a query gets 0.
 #include "attention.cuh"
 
 namespace {
@@ -137,7 +137,9 @@ __global__ void __launch_bounds__(Forward<T, dim>::threads, 2)
             const int64_t row = warp_row + i * 16 + side * 8 + lane / 4;
             if (row >= of.rows) continue;
             if (lane % 4 == 0 && first_result == 0) {
-                ends[item * of.rows + row] = total == 0 ? INFINITY : peaks[i][side].exponent + log2f(total);
+                float* end = ends + (item * of.rows + row) * 2;
+                end[0] = total == 0 ? 0.0f : peaks[i][side].exponent;
+                end[1] = inverse;
             }
 #pragma unroll
             for (int j = 0; j < width / 8; ++j) {
@@ -158,7 +160,7 @@ void launch_attention(const Heads<T>& o, float* ends, const Attention<T>& of, in
 
 }  // namespace
 
-// ends: one float for each row of each head. seen, bias: of one of them at most; its strides may be 0.
+// ends: two floats for each row of each head. seen, bias: of one of them at most; its strides may be 0.
 // columns and dim are at least 1, dim at most 256.
 template <class T>
 void attention_forward(T* o, float* ends, const T* q, const T* k, const T* v, const uint8_t* seen,

@@ -30,7 +30,7 @@ struct Backward {
 
 // What is known of a query.
 struct Query {
-    float end, delta;
+    float largest, inverse, delta;  // of exponents; of the sum of weights relative to that
 };
 
 template <class T, int dim, bool by_keys, bool has_extras>
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
     const int64_t warp_own = first_own + line;
     const auto known = [&](int64_t head, int64_t row) {
         const int64_t at = (batch * of.heads + head) * of.rows + row;
-        return row < of.rows ? Query{ends[at], deltas[at]} : Query{0, 0};
+        return row < of.rows ? Query{ends[2 * at], ends[2 * at + 1], deltas[at]} : Query{};
     };
     Query own_queries[2];
     if constexpr (!by_keys) {
@@ -121,7 +121,8 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
                 const int64_t row = by_keys ? other + v % 2 : mine, column = by_keys ? mine : other + v % 2;
                 const Query& query = by_keys ? queries[v % 2] : own_queries[v / 2];
                 float &weight = weights[0][j][v], &slope = slopes[0][j][v];
-                weight = exp2f(scores.exponent(weight, row, column, is_seen) - query.end);
+                const float exponent = scores.exponent(weight, row, column, is_seen);
+                weight = exp2f(exponent - query.largest) * query.inverse;
                 const float kept = scores.drops() ? scores.kept(row, column) : 1.0f;
                 slope = weight * (slope * kept - query.delta);
                 weight *= kept;

@@ -472,15 +472,19 @@ def mask_strides(mask: np.ndarray | None) -> list[int]:
 
 
 def attention_ends(q: np.ndarray, k: np.ndarray, mask: Any, scale: float, causal: bool) -> Any:
-    """log2 of the sum of exp(score) of each row; inf where it looks at nothing."""
+    """Of each row the largest score, times log2(e), and 1 / the sum of exp(score - that); zeros
+    where it looks at nothing."""
     scores = wide(q) @ np.repeat(wide(k), q.shape[1] // max(k.shape[1], 1), 1).swapaxes(2, 3)
     scores *= scale
     if causal:
         mask = np.tri(*scores.shape[2:], dtype=bool)
     if mask is not None:
         scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + wide(mask)
-    ends = np.logaddexp2.reduce(scores / math.log(2), axis=3, initial=-np.inf)
-    return np.where(ends == -np.inf, np.inf, ends)
+    largest = scores.max(axis=3, keepdims=True, initial=-np.inf)
+    largest[largest == -np.inf] = 0
+    totals = np.exp(scores - largest).sum(axis=3)
+    inverses = np.divide(1, totals, out=np.zeros_like(totals), where=totals > 0)
+    return np.stack([largest[..., 0] / math.log(2), inverses], axis=-1)
 
 
 @dataclass
@@ -568,7 +572,8 @@ def attention_to_one_key(draw: Draw) -> Iterator[Call]:
         k = (16.0 - 32 * codes).astype(draw.dtype)[None, None]
         chosen = draw.random.integers(0, columns, rows)
         q, v = k[:, :, chosen], draw.integers(1, 1, columns, dim)
-        ends = np.full(rows, np.float32(256 * dim) * np.float32(math.log2(math.e)))
+        ends = np.ones((rows, 2), np.float32)
+        ends[:, 0] = np.float32(256 * dim) * np.float32(math.log2(math.e))
         stored = [Heads().stored(x) for x in (q, k, v)]
         yield [
             Out(wide(v[:, :, chosen])), Out(ends, np.float32), *stored, None, None,
@@ -600,7 +605,7 @@ def attention_backward(draw: Draw) -> Iterator[Call]:
         stored = [heads.stored(x) for x in (g, o, q, k, v)]
         g_stored, o_stored, *others = stored
         yield [
-            *made, Scratch(ends.size, np.float32), g_stored, o_stored, In(ends), *others,
+            *made, Scratch(ends.size // 2, np.float32), g_stored, o_stored, In(ends), *others,
             *given_mask(mask), *how.sizes, *strides,
             *(s for x in stored for s in heads.strides(x.array)), *mask_strides(mask),
             *numbers.values(),

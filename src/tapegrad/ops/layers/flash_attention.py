@@ -161,7 +161,8 @@ def flash_attention(
     offset: int,
 ) -> tuple:
     """dropout(softmax(q k^T * scale + mask)) v; each head of k and v serves several of q. Kept for
-    the rule, by kernels: where each row ends, the base-2 logarithm of its sum of exp(score)."""
+    the rule, by kernels: where each row ends, its largest score, times log2(e), and the inverse of
+    its sum of exp(score - that)."""
     weights = weights_of(xp, q, for_all_heads(xp, k, q), mask, scale, causal)
     weights = _dropped(xp, weights, p, seed, offset)
     return xp.matmul(weights, for_all_heads(xp, v, q)), None
@@ -225,7 +226,7 @@ def _forward(
         return NotImplemented
     q, k, v = (_in_packs(device, x) for x in (q, k, v))
     o = _like(device, q)
-    ends = device.ops["empty"](q.shape[:-1], accumulator(q.dtype))
+    ends = device.ops["empty"]((*q.shape[:-1], 2), accumulator(q.dtype))
     lying = (*_sizes(q, k), *_strides(o, q, k, v), *masks[2:])
     numbers = (float(scale), causal, float(p), seed, offset)
     launch(device, "attention_forward", q.dtype, o, ends, q, k, v, *masks[:2], *lying, *numbers)
@@ -255,7 +256,7 @@ def _backward(
         return NotImplemented
     g, q, k, v = (_in_packs(device, x) for x in (g, q, k, v))
     made = [_like(device, x) if need else None for x, need in zip((q, k, v), needs, strict=False)]
-    deltas = device.ops["empty"](ends.shape, ends.dtype)
+    deltas = device.ops["empty"](q.shape[:-1], ends.dtype)
     lying = (*_sizes(q, k), *_strides(*made, g, result, q, k, v), *masks[2:])
     numbers = (float(scale), causal, float(p), seed, offset)
     arrays = (*made, deltas, g, result, ends, q, k, v, *masks[:2])
