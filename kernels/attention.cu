@@ -31,10 +31,10 @@ struct Forward {
     static constexpr size_t shared = sizeof(T) * ((rows + columns) * dim + columns * width);
 };
 
-// The exponents of a strip become weights relative to the largest so far, to which sums are rescaled.
+// Of a query: its largest exponent so far, and this lane's sum of weights relative to that.
 struct Peak {
     float exponent = -INFINITY;
-    float total = 0;  // of this lane's weights
+    float total = 0;
 };
 
 template <class T, int dim, bool has_extras>
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(Forward<T, dim>::threads, 2)
 
         float weights[strips][columns / 8][4] = {};
         multiply_along<Queries, Keys, dim>(weights, q_tile, line, k_tile);
-        const bool is_seen = scores.all_seen(warp_row, strips * 16, first, columns);
+        const bool is_seen = scores.all_seen(warp_row, first, columns);
 #pragma unroll
         for (int i = 0; i < strips; ++i) {
 #pragma unroll

@@ -52,9 +52,10 @@ class Scores {
         : of_(of), mask_(batch * of.mask_batch + head * of.mask_head),
           first_(uint64_t(batch * of.heads + head) * of.rows * of.columns) {}
 
-    // Whether every query of a tile looks at every key of it.
-    __device__ bool all_seen(int64_t row, int rows, int64_t column, int columns) const {
-        return !has_extras && row + rows <= of_.rows && column + columns <= of_.columns &&
+    // Whether all queries from `row` on look at all keys of a tile. (Those beyond the last are zeros, and
+    // count nowhere.)
+    __device__ bool all_seen(int64_t row, int64_t column, int columns) const {
+        return !has_extras && column + columns <= of_.columns &&
                (!of_.causal || column + columns - 1 <= row);
     }
 
@@ -131,7 +132,7 @@ __device__ inline void multiply_across(float (&sums)[count][columns][4],
     }
 }
 
-// A row of results: where sums of a warp are stored, two neighbours at a time.
+// Two neighbouring sums of a warp, as far as the row has them.
 template <class T>
 __device__ inline void store_pair(T* row, int column, int dim, float first, float second) {
     if (column < dim) row[column] = from_acc<T>(first);

@@ -57,9 +57,11 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
     // Which it meets: of each head in its group, tiles from `start` on.
     const int64_t start = of.causal && by_keys ? first_own / others * others : 0;
     const int64_t end = of.causal && !by_keys ? min(first_own + own, all_others) : all_others;
-    const int64_t steps = end > start ? ceil_div(end - start, int64_t(others)) : 0;
+    const int64_t steps = ceil_div(end - start, int64_t(others));  // none is below 0, too
     const int64_t all_steps = by_keys ? steps * group : steps;
-    const auto query_head = [&](int64_t step) { return by_keys ? own_head * group + step / steps : own_head; };
+    const auto query_head = [&](int64_t step) {
+        return by_keys ? own_head * group + step / steps : own_head;
+    };
     const auto first_other = [&](int64_t step) { return start + step % steps * others; };
     const auto fetch = [&](int64_t step) {
         const int64_t first = first_other(step), head = by_keys ? query_head(step) : own_head / group;
@@ -105,8 +107,8 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
         multiply_along<Own, Other, dim>(slopes, own_tiles[1], line, two);
         const int64_t first = first_other(step), head = query_head(step);
         const Scores<T, has_extras> scores(of, batch, head);
-        const bool is_seen = by_keys ? scores.all_seen(first, others, warp_own, 16)
-                                     : scores.all_seen(warp_own, 16, first, others);
+        const bool is_seen = by_keys ? scores.all_seen(first, warp_own, 16)
+                                     : scores.all_seen(warp_own, first, others);
 #pragma unroll
         for (int j = 0; j < others / 8; ++j) {
             const int64_t other = first + j * 8 + lane % 4 * 2;
@@ -224,7 +226,8 @@ void attention_backward(T* dq, T* dk, T* dv, float* deltas, const T* gradient, c
     for_dim(dim, [&](auto filled) {
         const auto launch = [&](auto extras) {
             if (dk || dv) {
-                launch_backward<T, filled, true, extras>(to_k, to_v, of, arrived, ends, deltas, batch, stream);
+                launch_backward<T, filled, true, extras>(to_k, to_v, of, arrived, ends, deltas, batch,
+                                                         stream);
             }
             if (dq) {
                 launch_backward<T, filled, false, extras>(to_q, none, of, arrived, ends, deltas, batch,

@@ -233,7 +233,7 @@ def _forward(
     return o, ends
 
 
-@kernel("flash_attention_backward", floats="g q k v result", contiguous="")
+@kernel("flash_attention_backward", floats="g q k v result", contiguous="ends")
 def _backward(
     device: Device,
     g: Array,
@@ -256,6 +256,8 @@ def _backward(
         return NotImplemented
     g, q, k, v = (_in_packs(device, x) for x in (g, q, k, v))
     made = [_like(device, x) if need else None for x, need in zip((q, k, v), needs, strict=False)]
+    if result.strides[-1] != result.itemsize:  # hooks may bring back what is saved in any order
+        result = device.ops["contiguous"](result)
     deltas = device.ops["empty"](q.shape[:-1], ends.dtype)
     lying = (*_sizes(q, k), *_strides(*made, g, result, q, k, v), *masks[2:])
     numbers = (float(scale), causal, float(p), seed, offset)
