@@ -158,28 +158,40 @@ __host__ __device__ inline bool aligned_for_packs(Pointers... pointers) {
     return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-// A pack of these values. In 16 bits they are rounded two by two, which is one instruction.
+// Two 16-bit numbers, rounded by one instruction, as the bits of a register.
+template <class T>
+__device__ inline unsigned pair_of(float first, float second) {
+    unsigned bits;
+#ifdef __CUDACC__
+    if constexpr (std::is_same<T, half>::value) {
+        const half2 pair = __floats2half2_rn(first, second);
+        memcpy(&bits, &pair, sizeof bits);
+    } else {
+        const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+        memcpy(&bits, &pair, sizeof bits);
+    }
+#else
+    const T pair[] = {from_acc<T>(first), from_acc<T>(second)};
+    memcpy(&bits, pair, sizeof bits);
+#endif
+    return bits;
+}
+
+// A pack of these values. In 16 bits they are rounded two by two.
 template <class T>
 __device__ inline Pack<T> pack_of(const acc_t<T> (&values)[Pack<T>::size]) {
     Pack<T> pack;
-#ifdef __CUDACC__
     if constexpr (sizeof(T) == 2) {
 #pragma unroll
         for (int i = 0; i < Pack<T>::size; i += 2) {
-            if constexpr (std::is_same<T, half>::value) {
-                const half2 pair = __floats2half2_rn(values[i], values[i + 1]);
-                memcpy(&pack[i], &pair, sizeof pair);
-            } else {
-                const __nv_bfloat162 pair = __floats2bfloat162_rn(values[i], values[i + 1]);
-                memcpy(&pack[i], &pair, sizeof pair);
-            }
+            const unsigned pair = pair_of<T>(values[i], values[i + 1]);
+            memcpy(&pack[i], &pair, sizeof pair);
         }
-        return pack;
-    }
-#endif
+    } else {
 #pragma unroll
-    for (int i = 0; i < Pack<T>::size; ++i) {
-        pack[i] = from_acc<T>(values[i]);
+        for (int i = 0; i < Pack<T>::size; ++i) {
+            pack[i] = values[i];
+        }
     }
     return pack;
 }

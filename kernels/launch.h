@@ -118,7 +118,7 @@ struct Launcher {
     int64_t (*call)(const Argument* arguments);
 };
 
-constexpr int max_parameters = 32;
+constexpr int max_parameters = 64;
 
 // In order of the files' initialisation, which means nothing.
 inline std::vector<Launcher>& launchers() {

@@ -1,9 +1,8 @@
 // The kernel of matmul_tensor.cu, which tells how it works.
 #pragma once
 
-#include "tile.cuh"
-
 #include "epilogue.cuh"
+#include "fragment.cuh"
 
 namespace {
 
@@ -92,74 +91,21 @@ __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* 
     }
 }
 
-// A float as the sum of two tfloat32, to 22 bits or more; itself and 0 if it is not finite. What would be
-// rounded to infinity is cut. (Below 2^-112 the lower one is subnormal, and has fewer bits.)
-struct Halves {
-    unsigned high, low;
-    __device__ explicit Halves(unsigned bits) {
-        const float x = __uint_as_float(bits);
-        const bool is_large = (bits & 0x7FFFFFFFu) >= 0x7F7FF000u;
-        high = is_large ? cut(bits) : round_to_tfloat32(x);
-        const float rest = x - __uint_as_float(high);
-        low = is_large ? cut(__float_as_uint(rest)) : round_to_tfloat32(rest);
-        if (!is_finite(bits)) low = 0;
-        if (x != x) high = bits | 0x00400000u;
-    }
-    __device__ static unsigned cut(unsigned bits) { return bits & 0xFFFFE000u; }
-    __device__ static bool is_finite(unsigned bits) { return (bits & 0x7F800000u) != 0x7F800000u; }
-};
-
-// The same of floats, by three products each: high * high, high * low and low * high. What tensor cores
-// add is cut, not rounded, so they add up one stage, whose sums are then added as others are. Where high *
-// high is not finite, it is the sum: of infinities the other two are NaN.
+// The same of floats, whose stage is as deep as a fragment is.
 template <class Left, class Right, int rows, int columns>
 __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const float* a_tile,
                                       const float* b_tile, int warp_row, int warp_column) {
-    constexpr int parts = depth<float> / 8;
-    unsigned a_high[parts][rows][4], a_low[parts][rows][4];
+    static_assert(depth<float> == fragment_depth, "a stage is one fragment deep");
+    LeftFragment<float> a_part[rows];
 #pragma unroll
-    for (int part = 0; part < parts; ++part) {
-#pragma unroll
-        for (int i = 0; i < rows; ++i) {
-            Left::load_left(a_high[part][i], a_tile, warp_row + i * 16, part * 8);
-#pragma unroll
-            for (int v = 0; v < 4; ++v) {
-                const Halves halves(a_high[part][i][v]);
-                a_high[part][i][v] = halves.high;
-                a_low[part][i][v] = halves.low;
-            }
-        }
-    }
+    for (int i = 0; i < rows; ++i) a_part[i].template load<Left>(a_tile, warp_row + i * 16, 0);
 #pragma unroll
     for (int j = 0; j < columns / 2; ++j) {
-        unsigned b_high[parts][2][2], b_low[parts][2][2];
-#pragma unroll
-        for (int part = 0; part < parts; ++part) {
-            Right::load_right(b_high[part], b_tile, warp_column + j * 16, part * 8);
-#pragma unroll
-            for (int v = 0; v < 4; ++v) {
-                const Halves halves(b_high[part][v / 2][v % 2]);
-                b_high[part][v / 2][v % 2] = halves.high;
-                b_low[part][v / 2][v % 2] = halves.low;
-            }
-        }
+        RightFragment<float> b_part;
+        b_part.template load<Right>(b_tile, warp_column + j * 16, 0);
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
-#pragma unroll
-            for (int side = 0; side < 2; ++side) {
-                float main[4] = {}, rest[4] = {};
-#pragma unroll
-                for (int part = 0; part < parts; ++part) {
-                    mma_m16n8k8(rest, a_high[part][i], b_low[part][side]);
-                    mma_m16n8k8(rest, a_low[part][i], b_high[part][side]);
-                    mma_m16n8k8(main, a_high[part][i], b_high[part][side]);
-                }
-#pragma unroll
-                for (int v = 0; v < 4; ++v) {
-                    const bool adds = Halves::is_finite(__float_as_uint(main[v]));
-                    sums[i][2 * j + side][v] += adds ? main[v] + rest[v] : main[v];
-                }
-            }
+            multiply_fragments(sums[i][2 * j], sums[i][2 * j + 1], a_part[i], b_part);
         }
     }
 }

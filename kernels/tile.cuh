@@ -87,6 +87,25 @@ class Tile {
         for (int i = 0; i < 4; ++i) fragments[i / 2][i % 2] = both[i];
     }
 
+    // Of a tile along k as one across it: 16 lines (float: 8) are the right factor's k, and 16 columns.
+    // Of floats, neighbouring lines come into a lane's two registers.
+    __device__ static void load_across(unsigned (&fragments)[2][2], const T* tile, int line, int column) {
+        static_assert(along_k, "other tiles lie as load_right reads them");
+        const int lane = threadIdx.x % 32;
+        if constexpr (sizeof(T) == 4) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                fragments[i / 2][i % 2] =
+                    number(tile, line + lane % 4 * 2 + i % 2, column + lane / 4 + i / 2 * 8);
+            }
+        } else {
+            unsigned both[4];
+            ldmatrix_trans(both, tile + place(line + lane % 16, column / size + lane / 16));
+#pragma unroll
+            for (int i = 0; i < 4; ++i) fragments[i / 2][i % 2] = both[i];
+        }
+    }
+
   private:
     // What ldmatrix cannot transpose.
     __device__ static unsigned number(const T* tile, int row, int column) {

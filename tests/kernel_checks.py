@@ -26,6 +26,7 @@ def check(actual: np.ndarray, expected: np.ndarray, entry: Row, where: str) -> N
         np.testing.assert_array_equal(actual, expected.astype(actual.dtype), where)
         return
     relative, absolute = (entry.slack * limit for limit in TOLERANCES[actual.dtype.name])
+    absolute += relative * entry.cancels
     with np.errstate(over="ignore"):
         rounded = expected.astype(actual.dtype)
     overflow = np.isinf(rounded.astype(np.float64)) & np.isfinite(expected)

@@ -109,6 +109,7 @@ class Row:
     dtypes: Sequence[str | None] = FLOATS
     exact: bool = False  # to the bit
     slack: float = 1.0  # times the usual tolerance
+    cancels: float = 0.0  # size of what cancels in sums: errors are relative to it, too
     what: str = ""  # of several rows of one launcher
 
 
@@ -422,6 +423,193 @@ def matmul_tensor_accumulate(draw: Draw) -> Iterator[Call]:
 
 def with_gap(matrices: np.ndarray, gap: int) -> np.ndarray:
     return np.pad(matrices, ((0, 0), (0, 0), (0, gap)), constant_values=np.nan)
+
+
+# ---- attention ----
+
+
+@dataclass
+class Heads:
+    """Matrices of heads as they are stored: rows begin at multiples of 16 bytes, with NaN between
+    them; ``beside``: a row of each head beside each other."""
+
+    beside: bool = False
+
+    def order(self, array: np.ndarray) -> np.ndarray:
+        return array.swapaxes(1, 2) if self.beside else array
+
+    def stored(self, array: np.ndarray) -> In:
+        gap = -array.shape[-1] % (16 // array.itemsize)
+        return In(
+            np.pad(self.order(array), ((0, 0),) * 3 + ((0, gap),), constant_values=np.nan), 16
+        )
+
+    def strides(self, array: np.ndarray) -> list[int]:
+        """Of batch, head and row, in elements, of what was stored."""
+        own = [s // array.itemsize for s in np.ascontiguousarray(array).strides[:3]]
+        return [own[0], own[2], own[1]] if self.beside else own
+
+
+def attention_mask(draw: Draw, kind: str, scores: tuple[int, ...]) -> np.ndarray | None:
+    if not kind:
+        return None
+    if kind == "numbers":
+        return draw.normal(*scores)
+    if kind == "a row":
+        return np.where(draw.random.random(scores[-1]) < 0.7, 0, -np.inf).astype(draw.dtype)
+    seen = draw.random.random((scores[1], *scores[2:])) < 0.7
+    seen[0, :1] = False  # a query that looks at nothing
+    return seen
+
+
+def mask_strides(mask: np.ndarray | None) -> list[int]:
+    if mask is None:
+        return [0] * 4
+    own = [
+        s // mask.itemsize if n > 1 else 0 for s, n in zip(mask.strides, mask.shape, strict=True)
+    ]
+    return [0] * (4 - mask.ndim) + own
+
+
+def attention_ends(q: np.ndarray, k: np.ndarray, mask: Any, scale: float, causal: bool) -> Any:
+    """Of each row the largest score, times log2(e), and 1 / the sum of exp(score - that); zeros
+    where it looks at nothing."""
+    scores = wide(q) @ np.repeat(wide(k), q.shape[1] // max(k.shape[1], 1), 1).swapaxes(2, 3)
+    scores *= scale
+    if causal:
+        mask = np.tri(*scores.shape[2:], dtype=bool)
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + wide(mask)
+    largest = scores.max(axis=3, keepdims=True, initial=-np.inf)
+    largest[largest == -np.inf] = 0
+    totals = np.exp(scores - largest).sum(axis=3)
+    inverses = np.divide(1, totals, out=np.zeros_like(totals), where=totals > 0)
+    return np.stack([largest[..., 0] / math.log(2), inverses], axis=-1)
+
+
+@dataclass
+class Attended:
+    """(batch, heads, heads of k, rows, columns, dim), and how."""
+
+    sizes: tuple[int, ...]
+    causal: bool = False
+    mask: str = ""
+    p: float = 0.0
+    beside: bool = False
+
+
+ATTENDED = [
+    # ends of tiles and of fragments, more than one of each, few heads and none
+    *[
+        Attended(sizes)
+        for sizes in (
+            (0, 1, 1, 3, 4, 8), (1, 0, 1, 3, 4, 8), (1, 1, 1, 0, 4, 8), (1, 1, 1, 1, 1, 1),
+            (1, 1, 1, 63, 65, 64), (1, 1, 1, 129, 31, 17), (1, 2, 2, 16, 33, 65),
+            (1, 1, 1, 65, 17, 128), (1, 1, 1, 5, 66, 129), (1, 1, 1, 34, 33, 256),
+        )
+    ],
+    Attended((1, 1, 1, 66, 130, 16), causal=True),
+    Attended((1, 1, 1, 130, 66, 16), causal=True),
+    Attended((1, 2, 2, 33, 35, 72), causal=True, beside=True),
+    Attended((2, 2, 2, 9, 10, 20), beside=True),
+    Attended((2, 4, 2, 7, 33, 8)),
+    Attended((1, 6, 2, 33, 17, 8), causal=True, beside=True),
+    *[Attended((2, 2, 1, 17, 67, 8), mask=kind) for kind in ("seen", "a row", "numbers")],
+    Attended((1, 2, 2, 9, 34, 130), mask="seen"),
+    Attended((2, 2, 1, 17, 37, 8), p=0.3),
+    Attended((1, 2, 2, 18, 34, 72), causal=True, p=0.3, beside=True),
+    Attended((1, 1, 1, 9, 33, 8), mask="numbers", p=0.9),
+]  # fmt: skip
+SCALE = 0.3
+
+
+def attended_arrays(draw: Draw, how: Attended) -> tuple[dict[str, Any], dict[str, Any]]:
+    """q, k, v, mask, the gradient that arrives, and the numbers of the primitive."""
+    batch, heads, kv_heads, rows, columns, dim = how.sizes
+    mine, others = (batch, heads, rows, dim), (batch, kv_heads, columns, dim)
+    arrays: dict[str, Any] = {
+        name: draw.normal(*shape, scale=scale)
+        for name, shape, scale in (
+            ("q", mine, 8 / (8 + dim)), ("k", others, 1), ("v", others, 1), ("g", mine, 1)
+        )
+    }  # fmt: skip
+    arrays["mask"] = attention_mask(draw, how.mask, (batch, heads, rows, columns))
+    seed, offset = SEEDS[1]
+    numbers = {"scale": SCALE, "causal": how.causal, "p": how.p, "seed": seed, "offset": offset}
+    return arrays, numbers
+
+
+def given_mask(mask: Any) -> list[In | None]:
+    """As bools and as numbers, of which one at most is there."""
+    if mask is None:
+        return [None, None]
+    return [In(mask.view(np.uint8)), None] if mask.dtype == bool else [None, In(mask)]
+
+
+@row("attention_forward", dtypes=BY_TENSOR_CORES, slack=2, cancels=1)
+def attention_forward(draw: Draw) -> Iterator[Call]:
+    for how in ATTENDED:
+        arrays, numbers = attended_arrays(draw, how)
+        q, k, v, mask = (arrays[name] for name in ("q", "k", "v", "mask"))
+        heads = Heads(how.beside)
+        o = np.zeros(q.shape)
+        if o.size:
+            o, _ = reference("flash_attention", q, k, v, mask, **numbers)
+        ends = attention_ends(q, k, mask, SCALE, how.causal)
+        stored = [heads.stored(x) for x in (q, k, v)]
+        yield [
+            Out(heads.order(o)), Out(ends, np.float32), *stored, *given_mask(mask), *how.sizes,
+            *heads.strides(heads.order(o)), *(s for x in stored for s in heads.strides(x.array)),
+            *mask_strides(mask), *numbers.values(),
+        ]  # fmt: skip
+
+
+@row("attention_forward", dtypes=BY_TENSOR_CORES, exact=True, what="of one key each")
+def attention_to_one_key(draw: Draw) -> Iterator[Call]:
+    """Every query is a key, whose products with others are so much smaller that they count as 0."""
+    for rows, columns, dim in ((130, 67, 24), (33, 129, 128), (17, 33, 200)):
+        codes = (np.arange(columns)[:, None] >> np.arange(dim) % 8) % 2
+        k = (16.0 - 32 * codes).astype(draw.dtype)[None, None]
+        chosen = draw.random.integers(0, columns, rows)
+        q, v = k[:, :, chosen], draw.integers(1, 1, columns, dim)
+        ends = np.ones((rows, 2), np.float32)
+        ends[:, 0] = np.float32(256 * dim) * np.float32(math.log2(math.e))
+        stored = [Heads().stored(x) for x in (q, k, v)]
+        yield [
+            Out(wide(v[:, :, chosen])), Out(ends, np.float32), *stored, None, None,
+            1, 1, 1, rows, columns, dim, 0, 0, dim,
+            *(s for x in stored for s in (0, 0, x.array.shape[3])), 0, 0, 0, 0,
+            1.0, False, 0.0, 0, 0,
+        ]  # fmt: skip
+
+
+@row("attention_backward", dtypes=BY_TENSOR_CORES, slack=2, cancels=1)
+def attention_backward(draw: Draw) -> Iterator[Call]:
+    for number, how in enumerate(ATTENDED):
+        arrays, numbers = attended_arrays(draw, how)
+        q, k, v, mask, g = (arrays[name] for name in ("q", "k", "v", "mask", "g"))
+        heads = Heads(how.beside)
+        o, found = np.zeros(q.shape), [np.zeros(x.shape) for x in (q, k, v)]
+        if o.size:
+            o, _ = reference("flash_attention", q, k, v, mask, **numbers)
+            needs = (True, True, True, False)
+            given = (g, q, k, v, mask, o, None)
+            *found, _ = reference("flash_attention_backward", *given, **numbers, needs=needs)
+        o = o.astype(draw.dtype)
+        ends = attention_ends(q, k, mask, SCALE, how.causal).astype(np.float32)
+        made = [Out(heads.order(x)) for x in found]
+        strides = [s for x in found for s in heads.strides(heads.order(x))]
+        for i in range(3):  # sometimes nobody needs it
+            if number % 4 == i + 1:
+                made[i] = None
+        stored = [heads.stored(x) for x in (g, o, q, k, v)]
+        g_stored, o_stored, *others = stored
+        yield [
+            *made, Scratch(ends.size // 2, np.float32), g_stored, o_stored, In(ends), *others,
+            *given_mask(mask), *how.sizes, *strides,
+            *(s for x in stored for s in heads.strides(x.array)), *mask_strides(mask),
+            *numbers.values(),
+        ]  # fmt: skip
 
 
 # ---- softmax and cross-entropy ----

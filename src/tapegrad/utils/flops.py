@@ -23,13 +23,16 @@ def _layer(*weights: int) -> Callable[..., int]:
     return formula
 
 
+def _attention(result: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+
+
 # Of a primitive's result, inputs and parameters (arrays); a multiplication and the addition of its
 # product are two. What is not here counts as none.
 _FORMULAS: dict[str, Callable[..., int]] = {
     "matmul": lambda y, a, b: 2 * y.size * a.shape[-1],
-    "attention": lambda y, q, k, v, *_, **__: (
-        2 * math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
-    ),
+    "attention": _attention,
+    "flash_attention": _attention,
     "linear": lambda y, x, w, bias: 2 * y.size * x.shape[-1],
     "convolution": lambda y, x, w, bias, **_: 2 * y.size * math.prod(w.shape[1:]),
     "convolution_input": lambda y, x, w, **_: 2 * x.size * math.prod(w.shape[1:]),

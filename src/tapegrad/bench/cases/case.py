@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+ALL = ("float32", "float64", "float16", "bfloat16")
+UP_TO_FLOAT32 = ("float32", "float16", "bfloat16")
 # The dtypes of what is computed in float32 for 16-bit floats before it comes to the primitive.
 WIDE = ("float32", "float64")
 SIZES = ("tiny", "small", "large")
@@ -65,7 +67,7 @@ class Case:
     bytes: Callable[..., float] | None = None
     depth: Callable[..., int] = lambda *shape: 1
     changes: tuple[int, ...] = ()
-    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+    dtypes: tuple[str, ...] = ALL
     peers_draw: bool = False
     label: str = "tapegrad"
     ways: Mapping[str, Callable[[Device], Way | None]] = field(default_factory=dict)

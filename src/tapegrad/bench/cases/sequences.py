@@ -10,7 +10,7 @@ from typing import Any
 
 from tapegrad.core.devices import Namespace, bodies, load_primitive
 
-from .case import WIDE, Case, Draw, TorchGradient
+from .case import ALL, UP_TO_FLOAT32, WIDE, Case, Draw, TorchGradient
 
 # batch, heads, length, features of a head
 _ATTENTION = {"tiny": [(2, 3, 19, 8)], "small": [(4, 8, 256, 64)], "large": [(8, 16, 1024, 64)]}
@@ -26,14 +26,22 @@ def _heads(count: int, draw: Draw, *shape: int) -> tuple:
     return tuple(draw.normal(*shape) for _ in range(count))
 
 
-def _attention(ops: Any, q: Any, k: Any, v: Any) -> Any:
-    return ops["attention"](q, k, v, None, scale=q.shape[3] ** -0.5, causal=False)
+# What parameters the two ways to attention have: by loops on the CPU, by kernels on other devices.
+_WAYS: dict[str, dict[str, Any]] = {
+    "attention": {"causal": False},
+    "flash_attention": {"causal": False, "p": 0.0, "seed": 0, "offset": 0},
+}
 
 
-def _attention_and_backward(ops: Any, g: Any, q: Any, k: Any, v: Any) -> Any:
-    kept = _attention(ops, q, k, v)[1:]
-    given = {"scale": q.shape[3] ** -0.5, "causal": False, "needs": (True, True, True, False)}
-    return ops["attention_backward"](g, q, k, v, None, *kept, **given)[:3]
+def _attention(name: str, ops: Any, q: Any, k: Any, v: Any) -> Any:
+    return ops[name](q, k, v, None, scale=q.shape[3] ** -0.5, **_WAYS[name])
+
+
+def _attention_and_backward(name: str, ops: Any, g: Any, q: Any, k: Any, v: Any) -> Any:
+    y, *kept = _attention(name, ops, q, k, v)
+    kept = [y, *kept] if name == "flash_attention" else kept
+    given = {"scale": q.shape[3] ** -0.5, **_WAYS[name], "needs": (True, True, True, False)}
+    return ops[f"{name}_backward"](g, q, k, v, None, *kept, **given)[:3]
 
 
 def _torch_attention(t: Any, q: Any, k: Any, v: Any) -> Any:
@@ -134,28 +142,37 @@ def _of_layer(kind: str) -> list[Case]:
     ]
 
 
+def _of_attention(name: str, dtypes: tuple[str, ...], for_gradient: tuple[str, ...]) -> list[Case]:
+    return [
+        Case(
+            name,
+            name,
+            _ATTENTION,
+            partial(_heads, 3),
+            lambda ops, *heads: _attention(name, ops, *heads)[0],
+            lambda *shape: 4 * _scores(*shape) * shape[3],
+            _torch_attention,
+            depth=_terms,
+            dtypes=dtypes,
+        ),
+        Case(
+            f"{name}_and_backward",
+            f"{name}_backward",
+            _ATTENTION,
+            partial(_heads, 4),
+            partial(_attention_and_backward, name),
+            lambda *shape: 14 * _scores(*shape) * shape[3],
+            TorchGradient(_torch_attention, (1, 2, 3), along=0),
+            depth=_terms,
+            dtypes=for_gradient,
+        ),
+    ]
+
+
 CASES = [
-    Case(
-        "attention",
-        "attention",
-        _ATTENTION,
-        partial(_heads, 3),
-        lambda ops, *heads: _attention(ops, *heads)[0],
-        lambda *shape: 4 * _scores(*shape) * shape[3],
-        _torch_attention,
-        depth=_terms,
-    ),
-    Case(
-        "attention_and_backward",
-        "attention_backward",
-        _ATTENTION,
-        partial(_heads, 4),
-        _attention_and_backward,
-        lambda *shape: 14 * _scores(*shape) * shape[3],
-        TorchGradient(_torch_attention, (1, 2, 3), along=0),
-        depth=_terms,
-        dtypes=WIDE,  # the body keeps the weights, rounded to 16 bits
-    ),
+    # The body keeps the weights, rounded to 16 bits.
+    *_of_attention("attention", ALL, WIDE),
+    *_of_attention("flash_attention", UP_TO_FLOAT32, UP_TO_FLOAT32),
     *_of_layer("lstm"),
     *_of_layer("gru"),
 ]

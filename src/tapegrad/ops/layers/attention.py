@@ -18,11 +18,12 @@ from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import contiguous_tensor, transpose
 from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.reduction.reduce import mean
+from tapegrad.ops.sampling.philox import current_generator
 
 from .dropout import dropout
+from .flash_attention import flash_attention, for_all_heads, has_kernel, weights_of
 
 
-@compute_in_float32
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -61,8 +62,11 @@ def scaled_dot_product_attention(
     if is_causal and attn_mask is not None:
         raise RuntimeError(f"[{op}] takes attn_mask or is_causal, not both")
     if enable_gqa:
-        key, value = _for_all_heads(op, key, q), _for_all_heads(op, value, q)
-    query, key, value = _alike(op, query, key, value)
+        _check_groups(op, q, k, v)
+        if not has_kernel(query, key, value):
+            key, value = (for_all_heads(tensor_xp, x, query) for x in (key, value))
+    if not enable_gqa or key.shape[-3] == query.shape[-3]:
+        query, key, value = _alike(op, query, key, value)
     result = _attend(op, query, key, value, attn_mask, dropout_p, scale, is_causal)
     array, order = result._array, query._array.strides
     if array.ndim < 3 or order[-3] >= order[-2] or array.swapaxes(-3, -2).flags.c_contiguous:
@@ -72,20 +76,15 @@ def scaled_dot_product_attention(
     return transpose(contiguous_tensor(transpose(result, -3, -2)), -3, -2)
 
 
-def _for_all_heads(op: str, x: Tensor, query: tuple) -> Tensor:
-    """x with each head (dimension -3) repeated until there are as many as in the query."""
-    shape = tuple(x.shape)
-    if len(shape) < 3 or len(query) < 3 or not shape[-3] or query[-3] % shape[-3]:
-        raise RuntimeError(
-            f"[{op}] enable_gqa needs heads in dimension -3, whose number in query is a multiple "
-            f"of that in key and value, got {query} and {shape}"
-        )
-    times = query[-3] // shape[-3]
-    spread = x.unsqueeze(-3).expand((*shape[:-2], times, *shape[-2:]))
-    return spread.reshape((*shape[:-3], query[-3], *shape[-2:]))
+def _check_groups(op: str, query: tuple, *others: tuple) -> None:
+    for shape in others:
+        if len(shape) < 3 or len(query) < 3 or not shape[-3] or query[-3] % shape[-3]:
+            raise RuntimeError(
+                f"[{op}] enable_gqa needs heads in dimension -3, whose number in query is a "
+                f"multiple of that in key and value, got {query} and {shape}"
+            )
 
 
-@compute_in_float32
 def _attend(
     op: str,
     query: Tensor,
@@ -95,6 +94,25 @@ def _attend(
     p: float,
     scale: float | None,
     causal: bool = False,
+) -> Tensor:
+    if not has_kernel(query, key, value) or not 0 <= p < 1:
+        return _attend_plainly(op, query, key, value, mask, p, scale, causal)
+    _check_mask(op, query, key, mask)
+    number, offset = current_generator().next() if p else (0, 0)
+    how = {"scale": _scale(query, scale), "causal": causal}
+    return flash_attention(query, key, value, mask, **how, p=p, seed=number, offset=offset)
+
+
+@compute_in_float32
+def _attend_plainly(
+    op: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Any,
+    p: float,
+    scale: float | None,
+    causal: bool,
 ) -> Tensor:
     if p:
         return _attend_and_show(op, query, key, value, mask, p, scale, causal)[0]
@@ -115,7 +133,7 @@ def _attend_and_show(
 ) -> tuple[Tensor, Tensor]:
     """The result, and the weights that have made it."""
     _check_mask(op, query, key, mask)
-    weights = _weights(tensor_xp, query, key, mask, _scale(query, scale), causal)
+    weights = weights_of(tensor_xp, query, key, mask, _scale(query, scale), causal)
     weights = dropout(weights, p) if p else weights
     return tensor_xp.matmul(weights, value), weights
 
@@ -162,35 +180,6 @@ def _check_mask(op: str, query: Tensor, key: Tensor, mask: Tensor | None) -> Non
 # ---------------------------------------------------------------------- primitives
 
 
-def _weights(xp: Any, q: Any, k: Any, mask: Any, scale: float, causal: bool) -> Any:
-    """Of arrays or of Tensors. Rows in which all is masked are 0."""
-    scores = xp.matmul(q * scale, transposed(xp, k))
-    last = scores.ndim - 1
-    if causal:
-        mask = _earlier(xp, q, k)
-    if mask is None:
-        return xp.softmax(scores, axis=last)
-    given = mask._array if isinstance(mask, Tensor) else mask
-    if given.dtype.kind == "b":
-        seen, scores = given, xp.where(mask, scores, -math.inf)
-    else:
-        seen, scores = given > -math.inf, scores + mask
-    some = (seen if seen.ndim else seen.reshape(1)).any(axis=-1, keepdims=True)
-    if isinstance(some, np.ndarray) and some.all():  # a GPU would be waited for
-        return xp.softmax(scores, axis=last)
-    alive = wrap(some, scores._device) if isinstance(scores, Tensor) else some
-    # Softmax of what is -inf throughout would be nan, backward as well as forward.
-    return xp.where(alive, xp.softmax(xp.where(alive, scores, 0.0), axis=last), 0.0)
-
-
-def _earlier(xp: Any, q: Any, k: Any) -> Any:
-    """(l, s): True where a key is not behind the query."""
-    if isinstance(q, Tensor):
-        return wrap(_earlier(q._device.xp, q._array, k._array), q._device)
-    arange = xp.library.arange
-    return arange(k.shape[-2]) <= arange(q.shape[-2])[:, None]
-
-
 @array_function
 def attention_backward(
     xp: Any,
@@ -208,7 +197,7 @@ def attention_backward(
 ) -> tuple:
     """The gradients of q, k, v and of a mask that is added."""
     if weights is None:
-        weights = _weights(xp, q, k, mask, scale, causal)
+        weights = weights_of(xp, q, k, mask, scale, causal)
     slopes = xp.matmul(g, transposed(xp, v))
     slopes = xp.softmax_backward(slopes, weights, axis=weights.ndim - 1)
     return (
@@ -226,7 +215,7 @@ def _attention(
     """softmax(q k^T * scale + mask) v, of equal leading dimensions. Kept for the rule: the weights,
     or, of loops that never have all of them, where each row ends: its largest score, and the sum of
     exp(score - that)."""
-    weights = _weights(xp, q, k, mask, scale, causal)
+    weights = weights_of(xp, q, k, mask, scale, causal)
     return xp.matmul(weights, v), weights, None
 
 

@@ -92,15 +92,25 @@ def _factor(device: Device, x: Array) -> Factor:
     """Copied, with gaps between the rows, only if it lies otherwise."""
     for transposed in (False, True):
         m = x.swapaxes(-1, -2) if transposed else x
-        tight = m.shape[-1] <= 1 or m.strides[-1] == m.itemsize
-        starts = [s for s, n in zip(m.strides[:-1], m.shape[:-1], strict=True) if n > 1]
-        if tight and not any(start % PACK for start in (address(m), *starts)):
+        if lies_in_packs(m):
             return Factor(m, transposed)
+    return Factor(with_gaps(device, x), False)
+
+
+def lies_in_packs(x: Array) -> bool:
+    """Whether rows are of neighbouring elements and begin at multiples of 16 bytes."""
+    tight = x.shape[-1] <= 1 or x.strides[-1] == x.itemsize
+    starts = [s for s, n in zip(x.strides[:-1], x.shape[:-1], strict=True) if n > 1]
+    return tight and not any(start % PACK for start in (address(x), *starts))
+
+
+def with_gaps(device: Device, x: Array) -> Array:
+    """A copy whose rows begin at multiples of 16 bytes."""
     columns, pack = x.shape[-1], PACK // x.itemsize
     wide = device.ops["empty"]((*x.shape[:-1], -(-columns // pack) * pack), x.dtype)
     part = wide[..., :columns]
     part[...] = x
-    return Factor(part, False)
+    return part
 
 
 def _batches(lead: Sequence[int], steps: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
