@@ -120,13 +120,12 @@ struct NormForward {
             row_rstd = A(1) / hypot(largest * sqrt(squares * inverse_cols), sqrt(eps));
         }
 
-        const A drift_rstd = drift * row_rstd;
         // Not before: they come from caches, and with fewer registers more rows are under way.
         const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
         columns.write(
             y + start,
-            [&](auto, A x, A w, A b) { return ((x - row_mean) * row_rstd - drift_rstd) * w + b; },
-            x_row, weight_row, bias_row);
+            [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
+            weight_row, bias_row);
         if (columns.lane() == 0) {
             if (centred) {
                 mean[row] = row_mean + drift;
