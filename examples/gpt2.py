@@ -38,6 +38,14 @@ class Config:
     n_head: int = 12
 
 
+# What config.json may say, too, and has no other value here.
+FIXED = {
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
 TINY = Config(vocab_size=257, n_positions=32, n_embd=64, n_layer=2, n_head=4)
 
 
@@ -200,6 +208,9 @@ def load(folder):
     state = {name: value for name, value in state.items() if not name.endswith(masks)}
     path = folder / "config.json"  # the smallest model's is not needed
     found = read(path, json.loads) if path.exists() else {}
+    for name, value in FIXED.items():
+        if found.get(name, value) != value:
+            raise ValueError(f"{path}: {name} is {found[name]}, and here it is always {value}")
     config = Config(**{name: found.get(name, size) for name, size in asdict(Config()).items()})
     model = GPT2(config)
     model.load_state_dict(in_layout(state))

@@ -133,18 +133,21 @@ __global__ void __launch_bounds__(Forward<T, dim>::threads, 2)
 #pragma unroll
         for (int side = 0; side < 2; ++side) {
             const float total = warp_reduce<4>(peaks[i][side].total, Sum());
-            const float inverse = total == 0 ? 0.0f : 1 / total;
+            // Without a mask every query looks at some key; if all scores are -inf, their softmax is NaN.
+            const bool sees_nothing = has_extras && total == 0;
+            const float inverse = sees_nothing ? 0.0f : 1 / total;
             const int64_t row = warp_row + i * 16 + side * 8 + lane / 4;
             if (row >= of.rows) continue;
             if (lane % 4 == 0 && first_result == 0) {
                 float* end = ends + (item * of.rows + row) * 2;
-                end[0] = total == 0 ? 0.0f : peaks[i][side].exponent;
+                end[0] = sees_nothing ? 0.0f : peaks[i][side].exponent;
                 end[1] = inverse;
             }
+            const float factor = inverse * scores.makes_up();
 #pragma unroll
             for (int j = 0; j < width / 8; ++j) {
                 store_pair(to.at + row * to.row, first_result + j * 8 + lane % 4 * 2, of.dim,
-                           sums[i][j][2 * side] * inverse, sums[i][j][2 * side + 1] * inverse);
+                           sums[i][j][2 * side] * factor, sums[i][j][2 * side + 1] * factor);
             }
         }
     }

@@ -13,6 +13,7 @@
 namespace {
 
 constexpr float log2_of_e = 1.44269504088896340736f;
+constexpr float largest_float = 3.402823466e38f;
 
 // A matrix for each head of each of the batch, whose rows are contiguous.
 template <class T>
@@ -67,21 +68,27 @@ class Scores {
         if constexpr (has_extras) {
             const int64_t place = mask_ + row * of_.mask_row + column * of_.mask_column;
             if (of_.seen && !of_.seen[place]) return -INFINITY;
-            if (of_.bias) return score + to_acc(of_.bias[place]) * log2_of_e;
+            if (of_.bias) {
+                // A finite number does not hide a key, though its product with log2(e) may be infinite.
+                const float bias = to_acc(of_.bias[place]), sum = score + bias * log2_of_e;
+                return sum == -INFINITY && bias > -INFINITY && score > -INFINITY ? -largest_float : sum;
+            }
         }
         return score;
     }
 
-    // What a weight is multiplied with where weights are dropped.
+    // Whether a weight is kept, where weights are dropped: 1 or 0.
     __device__ float kept(int64_t row, int64_t column) const {
         const uint64_t index = first_ + uint64_t(row) * of_.columns + column;
         const uint4 words = philox_block(index / philox_words, of_.seed, of_.offset);
         const unsigned place = index % philox_words;
         const unsigned word = place < 2 ? (place == 0 ? words.x : words.y)
                                         : (place == 2 ? words.z : words.w);
-        return (word >> 8) >= of_.threshold ? 1 / of_.keep_probability : 0.0f;
+        return (word >> 8) >= of_.threshold ? 1.0f : 0.0f;
     }
     __device__ bool drops() const { return has_extras && of_.threshold > 0; }
+    // What makes up for those that are dropped. (In float16 a weight times this may be infinite.)
+    __device__ float makes_up() const { return drops() ? 1 / of_.keep_probability : 1.0f; }
 
   private:
     const Attention<T>& of_;

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
         }
     }
 
+    const float makes_up = Scores<T, has_extras>(of, 0, 0).makes_up();
     float first_sums[1][width / 8][4] = {}, second_sums[1][by_keys ? width / 8 : 1][4] = {};
     if (all_steps > 0) {
         const Heads<const T> one = (by_keys ? of.k : of.q).of(batch, own_head);
@@ -126,7 +127,7 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
                 const float exponent = scores.exponent(weight, row, column, is_seen);
                 weight = exp2f(exponent - query.largest) * query.inverse;
                 const float kept = scores.drops() ? scores.kept(row, column) : 1.0f;
-                slope = weight * (slope * kept - query.delta);
+                slope = weight * (slope * kept * makes_up - query.delta);
                 weight *= kept;
             }
         }
@@ -155,8 +156,8 @@ __global__ void __launch_bounds__(Backward<T, dim, by_keys>::threads, 2)
             if constexpr (by_keys) {
                 const float(&others_sums)[4] = second_sums[0][j];
                 if (to_second.at) {
-                    store_pair(to_second.at + row * to_second.row, column, of.dim, others_sums[2 * side],
-                               others_sums[2 * side + 1]);
+                    store_pair(to_second.at + row * to_second.row, column, of.dim,
+                               others_sums[2 * side] * makes_up, others_sums[2 * side + 1] * makes_up);
                 }
             }
         }

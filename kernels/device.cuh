@@ -128,8 +128,9 @@ __host__ __device__ inline T from_acc(A x) {
     }
 }
 
-// e^x, for results that are rounded to T. For 16 bits two instructions are enough, which are off by less
-// than 2^-17 of it: ex2 by 2^-22 (PTX ISA), the rest is the product's rounding. (exp is eight.)
+// e^x, for results that are rounded to T, and sums of such. For 16 bits two instructions are enough, which
+// are off by less than 2^-17 of it: ex2 by 2^-22 (PTX ISA), the rest is the product's rounding; what is
+// below 2^-126 becomes 0. (exp is eight.)
 template <class T>
 __device__ inline acc_t<T> exp_for(acc_t<T> x) {
 #ifdef __CUDACC__

@@ -83,8 +83,8 @@ __device__ inline unsigned round_to_tfloat32(float x) {
 }
 
 // Begins a copy to 16 bytes of shared memory: of the first `bytes` from there, and zeros. Both addresses
-// are multiples of 16; of 0 bytes, the source may be anywhere. What it wrote may be read by this thread once it has committed the copy and waited,
-// by others behind a barrier after that.
+// are multiples of 16; of 0 bytes, the source may be anywhere. What it wrote may be read by this thread
+// once it has committed the copy and waited, by others behind a barrier after that.
 __device__ inline void copy_async(void* destination, const void* source, int bytes) {
     TENSOR_INSTRUCTION("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(destination)),
                  "l"(source), "r"(bytes)

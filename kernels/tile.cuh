@@ -11,7 +11,8 @@
 
 #include "tensor.cuh"
 
-// T: half, bfloat16, or float for tfloat32, of which a fragment has half as many along k. Neighbours in memory are neighbours along k if `along_k`, else of neighbouring lines.
+// T: half, bfloat16, or float for tfloat32, of which a fragment has half as many along k. Neighbours in
+// memory are neighbours along k if `along_k`, else of neighbouring lines.
 template <class T, int lines, int depth, int threads, bool along_k>
 class Tile {
     static constexpr int size = Pack<T>::size;

@@ -96,33 +96,39 @@ def mask_of(array: np.ndarray) -> Any:
 
 def heads_of_one_matrix(n: Any) -> Any:
     """As a GPT has them: q, k and v are parts of the same rows."""
-    return [x.view(2, 9, 3, 16).transpose(1, 2) for x in n(2, 9, 3 * 48).chunk(3, dim=2)]
+    return [x.view(2, 9, 3, 32).transpose(1, 2) for x in n(2, 9, 3 * 96).chunk(3, dim=2)]
 
 
 SOME = drawn(7, 9, seed=7) < 0.5
 BLIND = SOME & (np.arange(7)[:, None] != 2)
 # name: (query, key and value made of numbers, options, what is copied)
 PLACES: dict[str, tuple[Any, dict[str, Any], int]] = {
-    "plain": (lambda n: (n(2, 3, 7, 8), n(2, 3, 9, 8), n(2, 3, 9, 8)), {}, 0),
-    "one head": (lambda n: (n(7, 16), n(9, 16), n(9, 16)), {}, 0),
-    "no batch": (lambda n: (n(3, 7, 8), n(3, 9, 8), n(3, 9, 8)), {"scale": -0.5}, 0),
+    "plain": (lambda n: (n(2, 3, 7, 32), n(2, 3, 9, 32), n(2, 3, 9, 32)), {}, 0),
+    "one head": (lambda n: (n(7, 32), n(9, 32), n(9, 32)), {}, 0),
+    "no batch": (lambda n: (n(3, 7, 32), n(3, 9, 32), n(3, 9, 32)), {"scale": -0.5}, 0),
     "heads": (heads_of_one_matrix, {"is_causal": True}, 0),
-    "odd rows": (lambda n: (n(2, 7, 5), n(2, 9, 5), n(2, 9, 5)), {}, 7),
-    "one batch for all": (lambda n: (n(2, 3, 7, 8), n(1, 3, 9, 8), n(1, 3, 9, 8)), {}, 0),
-    "causal": (lambda n: (n(1, 1, 17, 8), n(1, 1, 33, 8), n(1, 1, 33, 8)), {"is_causal": True}, 0),
+    "odd rows": (lambda n: (n(2, 7, 37), n(2, 9, 37), n(2, 9, 37)), {}, 7),
+    "one batch for all": (lambda n: (n(2, 3, 7, 32), n(1, 3, 9, 32), n(1, 3, 9, 32)), {}, 0),
+    "causal": (
+        lambda n: (n(1, 1, 17, 32), n(1, 1, 33, 32), n(1, 1, 33, 32)), {"is_causal": True}, 0,
+    ),
     "grouped": (
-        lambda n: (n(2, 6, 7, 8), n(2, 2, 9, 8), n(2, 2, 9, 8)),
+        lambda n: (n(2, 6, 7, 32), n(2, 2, 9, 32), n(2, 2, 9, 32)),
         {"enable_gqa": True, "is_causal": True},
         0,
     ),
     "one head for all": (
-        lambda n: (n(3, 7, 8), n(1, 9, 8), n(1, 9, 8)), {"enable_gqa": True, "dropout_p": 0.25}, 0,
+        lambda n: (n(3, 7, 32), n(1, 9, 32), n(1, 9, 32)),
+        {"enable_gqa": True, "dropout_p": 0.25},
+        0,
     ),
     "bools": (
-        lambda n: (n(2, 3, 7, 8), n(2, 3, 9, 8), n(2, 3, 9, 8)), {"attn_mask": mask_of(BLIND)}, 0,
+        lambda n: (n(2, 3, 7, 32), n(2, 3, 9, 32), n(2, 3, 9, 32)),
+        {"attn_mask": mask_of(BLIND)},
+        0,
     ),
     "numbers": (
-        lambda n: (n(2, 3, 7, 8), n(2, 3, 9, 8), n(2, 3, 9, 8)),
+        lambda n: (n(2, 3, 7, 32), n(2, 3, 9, 32), n(2, 3, 9, 32)),
         {"attn_mask": mask_of(drawn(2, 1, 1, 9)), "dropout_p": 0.25},
         0,
     ),
@@ -142,9 +148,50 @@ def test_attention_is_right_wherever_heads_lie(
     close(found, exact, dtype)
 
 
+@DEVICES
+@pytest.mark.parametrize("dtype", [tg.float32, tg.bfloat16], ids=str)
+def test_the_least_number_hides_no_key(dtype: Any, device: str) -> None:
+    """A query all of whose keys it is added to looks at all of them alike."""
+    hidden = mask_of(np.where(BLIND, 0.0, float(tg.finfo(dtype).min)))
+    made = PLACES["plain"][0]
+    found, exact = both(device, made, dtype, attn_mask=hidden)
+    close(found, exact, dtype)
+    assert abs(exact[0][:, :, 2]).min() > 0
+
+
+@DEVICES
+def test_scores_that_are_infinite_are_not_hidden(device: str) -> None:
+    x = tg.full((1, 2, 3, 32), 1e20, device=device)
+    assert attend(x, -x, x).isnan().all()
+
+
+@DEVICES
+def test_few_weights_are_kept_in_16_bits(device: str) -> None:
+    """One in 100,000 is kept, and is as many times as large: more than float16 holds."""
+    q = tg.full((1, 1, 64, 8), 0.01, device=device, dtype=tg.float16)
+    v = tg.full((1, 1, 8192, 8), 2.0**-10, device=device, dtype=tg.float16).requires_grad_()
+    k = tg.zeros_like(v)
+    tg.manual_seed(1)
+    y = attend(q, k, v, dropout_p=1 - 1e-5)
+    (g,) = tg.autograd.grad(y.sum(), v)
+    assert y.isfinite().all()
+    assert y.any()
+    assert g.isfinite().all()
+
+
+def test_gradients_of_grouped_heads_are_rounded_once() -> None:
+    q, k, v = (tg.tensor(drawn(*s, seed=i).astype("float32")).bfloat16().requires_grad_()
+               for i, s in enumerate([(1, 64, 5, 8), (1, 1, 5, 8), (1, 1, 5, 8)]))  # fmt: skip
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    for leaves in ([q, k, v], exact):
+        attend(*leaves, enable_gqa=True).sum().backward()
+    for mine, wide_one in zip((q, k, v), exact, strict=True):
+        np.testing.assert_allclose(wide(mine.grad), wide(wide_one.grad), rtol=2.0**-8, atol=2.0**-9)
+
+
 def test_results_lie_as_queries_do() -> None:
-    x = tg.tensor(drawn(2, 9, 3 * 48).astype("float32"), device="emulated")
-    q, k, v = (part.view(2, 9, 3, 16).transpose(1, 2) for part in x.chunk(3, dim=2))
+    x = tg.tensor(drawn(2, 9, 3 * 96).astype("float32"), device="emulated")
+    q, k, v = (part.view(2, 9, 3, 32).transpose(1, 2) for part in x.chunk(3, dim=2))
     leaves = [part.detach().requires_grad_() for part in (q, k, v)]
     y = attend(*leaves)
     assert y.transpose(1, 2).is_contiguous()
@@ -159,15 +206,17 @@ def test_what_has_no_kernel_is_composed(launched: list[str]) -> None:
     for q, k, v in (
         (zeros(1, 2, 3, 8, dtype=tg.float64), *[zeros(1, 2, 4, 8, dtype=tg.float64)] * 2),
         (zeros(1, 2, 3, 257), zeros(1, 2, 4, 257), zeros(1, 2, 4, 257)),
-        (zeros(1, 2, 3, 8), zeros(1, 2, 4, 8), zeros(1, 2, 4, 7)),
-        (zeros(1, 1, 2, 3, 8), zeros(1, 1, 2, 4, 8), zeros(1, 1, 2, 4, 8)),
-        (zeros(1, 2, 0, 8), zeros(1, 2, 4, 8), zeros(1, 2, 4, 8)),
-        (zeros(1, 2, 3, 8), zeros(1, 2, 0, 8), zeros(1, 2, 0, 8)),
+        (zeros(1, 2, 3, 31), zeros(1, 2, 4, 31), zeros(1, 2, 4, 31)),
+        (zeros(1, 2, 3, 32), zeros(1, 2, 4, 32), zeros(1, 2, 4, 33)),
+        (zeros(1, 1, 2, 3, 32), *[zeros(1, 1, 2, 4, 32)] * 2),
+        (zeros(1, 2, 0, 32), *[zeros(1, 2, 4, 32)] * 2),
+        (zeros(1, 2, 3, 32), *[zeros(1, 2, 0, 32)] * 2),
     ):
         y = attend(q, k, v)
         assert y.shape == (*q.shape[:-1], v.shape[-1])
         assert not y.any()
-    attend(*[zeros(1, 2, 3, 8)] * 3, dropout_p=1.0)
+    attend(*[zeros(1, 2, 3, 32)] * 3, dropout_p=1.0)
+    attend(zeros(1, 4, 3, 32), *[zeros(1, 2, 3, 32)] * 2, dropout_p=1.0, enable_gqa=True)
     assert launched == []
 
 
@@ -177,8 +226,8 @@ def test_the_gradient_of_a_mask_is_composed(launched: list[str], dtype: Any, dev
     found = []
     for where, kind in ((device, dtype), ("cpu", tg.float64)):
         x, mask = (
-            tg.tensor(drawn(*shape).astype("float32")).to(dtype).to(kind).to(where)
-            for shape in ((2, 5, 8), (5, 5))
+            tg.tensor(drawn(*shape).astype("float32") / 2).to(dtype).to(kind).to(where)
+            for shape in ((2, 5, 32), (5, 5))
         )
         y = attend(x, x, x, mask.requires_grad_(), dropout_p=0.0)
         (gradient,) = tg.autograd.grad((y * y).sum(), mask)
@@ -195,7 +244,7 @@ def test_gradients_of_gradients(grouped: bool, device: str) -> None:
     for where, kind in ((device, tg.float32), ("cpu", tg.float64)):
         q, k, v = (
             tg.tensor(drawn(*shape, seed=i).astype("float32")).to(kind).to(where).requires_grad_()
-            for i, shape in enumerate([(1, 4, 5, 3)] + [(1, 2 if grouped else 4, 6, 3)] * 2)
+            for i, shape in enumerate([(1, 4, 5, 32)] + [(1, 2 if grouped else 4, 6, 32)] * 2)
         )
         tg.manual_seed(2)
         y = attend(q, k, v, is_causal=True, enable_gqa=grouped, dropout_p=0.2)
@@ -209,7 +258,7 @@ def test_dropout_draws_what_it_draws_elsewhere() -> None:
     """The same weights are dropped on all devices, and the generator is as far afterwards."""
     found = []
     for device in ("emulated", "cpu"):
-        x = tg.tensor(drawn(2, 9, 8).astype("float32"), device=device)
+        x = tg.tensor(drawn(2, 9, 32).astype("float32"), device=device)
         tg.manual_seed(3)
         found.append([attend(x, x, x, dropout_p=0.5).numpy(force=True), tg.rand(3).numpy()])
     for mine, other in zip(*found, strict=True):
@@ -221,8 +270,8 @@ def test_a_layer_of_attention_uses_it(launched: list[str], need_weights: bool) -
     found = []
     for device, kind in (("emulated", tg.float32), ("cpu", tg.float64)):
         tg.manual_seed(0)
-        layer = tg.nn.MultiheadAttention(16, 2).to(device).to(kind)
-        x = tg.tensor(drawn(5, 3, 16).astype("float32")).to(kind).to(device).requires_grad_()
+        layer = tg.nn.MultiheadAttention(64, 2).to(device).to(kind)
+        x = tg.tensor(drawn(5, 3, 64).astype("float32")).to(kind).to(device).requires_grad_()
         padding = tg.tensor(np.arange(5) > [[2], [4], [3]], device=device)
         y = layer(x, x, x, key_padding_mask=padding, need_weights=need_weights)[0]
         found.append([wide(y), *(wide(g) for g in tg.autograd.grad((y * y).sum(), x))])

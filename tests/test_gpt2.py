@@ -161,6 +161,10 @@ WRONG: dict[str, tuple[Callable[[dict], dict], dict[str, str | None], str]] = {
         lambda w: w, {"vocab.json": json.dumps({s: i for i, s in enumerate([*TOKENS, "tt"])})},
         "vocab.json has 261 tokens, and wte.weight only 260 rows",
     ),
+    "another network": (
+        lambda w: w, {"config.json": '{"activation_function": "relu"}'},
+        "activation_function is relu, and here it is always gelu_new",
+    ),
     "no token 0": (
         lambda w: w, {"vocab.json": json.dumps({s: i + 1 for i, s in enumerate(TOKENS)})},
         "vocab.json does not count its tokens, from 0 on",

@@ -59,7 +59,7 @@ def test_without_a_gpu_it_says_so_and_shows_the_cpu(folder: Path) -> None:
     put(folder, "emulated-2026-01-01.json", results("2026-01-01", "emulated"))
     text = performance_page.figures(folder)
     assert "No GPU has been measured yet" in text
-    assert {line(text, g.item) for g in performance_page.GOALS} == {"-", "no kernel yet"}
+    assert {line(text, g.item) for g in performance_page.GOALS} == {"-", "not in the GPU check yet"}
     cpu = json.loads((folder / "cpu.json").read_text())
     assert cpu["machine"]["date"] in text
     assert cpu["machine"]["processor"] in text

@@ -13,7 +13,11 @@ from tapegrad.core.devices import Namespace, bodies, load_primitive
 from .case import ALL, UP_TO_FLOAT32, WIDE, Case, Draw, TorchGradient
 
 # batch, heads, length, features of a head
-_ATTENTION = {"tiny": [(2, 3, 19, 8)], "small": [(4, 8, 256, 64)], "large": [(8, 16, 1024, 64)]}
+_ATTENTION = {
+    "tiny": [(2, 3, 19, 8)],
+    "small": [(4, 8, 256, 64)],
+    "large": [(8, 16, 1024, 64), (8, 16, 1024, 128)],
+}
 # steps, sequences, features (as many as hidden ones)
 _LAYERS = {"tiny": [(5, 6, 16)], "small": [(32, 32, 256)], "large": [(128, 64, 1024)]}
 _GATES = {"lstm": 4, "gru": 3}

@@ -41,8 +41,8 @@ def scaled_dot_product_attention(
     is_causal: position i looks at 0 to i. A query that may look at nothing gets 0. dropout_p drops
     weights. enable_gqa: each of fewer heads (dimension -3) of key and value serves several of
     query's. All of one floating dtype. In memory the result's dimensions are in the query's order.
-    Raises RuntimeError for shapes and dtypes that do not go
-    together, and for both attn_mask and is_causal.
+    Raises RuntimeError for shapes and dtypes that do not go together, and for both attn_mask and
+    is_causal.
     """
     op = "scaled_dot_product_attention"
     for x in (query, key, value):
@@ -63,11 +63,8 @@ def scaled_dot_product_attention(
         raise RuntimeError(f"[{op}] takes attn_mask or is_causal, not both")
     if enable_gqa:
         _check_groups(op, q, k, v)
-        if not has_kernel(query, key, value):
-            key, value = (for_all_heads(tensor_xp, x, query) for x in (key, value))
-    if not enable_gqa or key.shape[-3] == query.shape[-3]:
-        query, key, value = _alike(op, query, key, value)
-    result = _attend(op, query, key, value, attn_mask, dropout_p, scale, is_causal)
+    how = (attn_mask, dropout_p, scale, is_causal)
+    result = _attend(op, query, key, value, *how, groups=enable_gqa)
     array, order = result._array, query._array.strides
     if array.ndim < 3 or order[-3] >= order[-2] or array.swapaxes(-3, -2).flags.c_contiguous:
         return result
@@ -94,9 +91,15 @@ def _attend(
     p: float,
     scale: float | None,
     causal: bool = False,
+    groups: bool = False,
 ) -> Tensor:
-    if not has_kernel(query, key, value) or not 0 <= p < 1:
-        return _attend_plainly(op, query, key, value, mask, p, scale, causal)
+    """groups: each head of key and value serves several of query's."""
+    alike = [query, key, value]
+    if query._device.type != "cpu" and not groups:
+        alike = _alike(op, *alike)
+    if not has_kernel(*alike) or not 0 <= p < 1:
+        return _attend_plainly(op, query, key, value, mask, p, scale, causal, groups)
+    query, key, value = alike
     _check_mask(op, query, key, mask)
     number, offset = current_generator().next() if p else (0, 0)
     how = {"scale": _scale(query, scale), "causal": causal}
@@ -113,7 +116,11 @@ def _attend_plainly(
     p: float,
     scale: float | None,
     causal: bool,
+    groups: bool,
 ) -> Tensor:
+    if groups:
+        key, value = (for_all_heads(tensor_xp, x, query) for x in (key, value))
+    query, key, value = _alike(op, query, key, value)
     if p:
         return _attend_and_show(op, query, key, value, mask, p, scale, causal)[0]
     _check_mask(op, query, key, mask)

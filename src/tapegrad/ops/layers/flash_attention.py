@@ -20,16 +20,20 @@ from tapegrad.ops.linalg.matmul import transposed
 from tapegrad.ops.linalg.matmul_kernels import lies_in_packs, with_gaps
 
 MOST = 256  # the largest dimension of a head
+# The smallest of float32: tensor cores cut what they add, and where that is little, the composition
+# is nearer.
+LEAST = 32
 
 
 def served(q: Array, k: Array, v: Array) -> bool:
     """Whether there is a kernel for these: (batch, heads, queries, dim), or fewer leading
-    dimensions, of floats of up to 32 bits; ``heads`` may be a multiple of those of k and v."""
+    dimensions, of floats of 16 bits, or of 32 bits where dim is 32 or more; ``heads`` may be a
+    multiple of those of k and v."""
     dim = q.shape[-1]
     return (
         2 <= q.ndim <= 4
         and q.itemsize <= 4
-        and dim == v.shape[-1] <= MOST
+        and (LEAST if q.itemsize == 4 else 1) <= dim == v.shape[-1] <= MOST
         and q.ndim == k.ndim
         and k.shape[:-1] == v.shape[:-1]
         and q.shape[:-3] == k.shape[:-3]
@@ -204,7 +208,8 @@ def _sizes(q: Array, k: Array) -> list[int]:
 def _like(device: Device, x: Array) -> Array:
     """A new array, whose dimensions are in memory in the order of x's; where x is broadcast, which
     has none, in row-major order."""
-    return device.library.empty_like(x, order="C" if 0 in x.strides else "K")
+    spread = any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True))
+    return device.library.empty_like(x, order="C" if spread else "K")
 
 
 @kernel("flash_attention", floats="q k v", contiguous="")
