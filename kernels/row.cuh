@@ -167,14 +167,13 @@ struct Columns {
     };
     __device__ Place place(Index pack, int i) const { return {pack, i, column(pack, i)}; }
 
-    // Where the thread has this column; no place of its own where another thread does.
+    // Where the thread has this column; where another thread has it, a place that is none of this one's, with
+    // an element beyond its pack or below 0.
     __device__ Place find(int64_t wanted) const {
+        constexpr int stride = lanes * width;
         const Index away = static_cast<Index>(wanted) - first;
-        const Index stride = lanes * width, pack = away / stride, rest = away % stride;
-        const int element = layout == Layout::single ? int(rest) / lanes : int(rest);
-        const bool mine = away >= 0 && element < width &&
-                          (layout != Layout::single || rest % lanes == 0);
-        return {mine ? pack : -1, element, static_cast<Index>(wanted)};
+        const int rest = int(away % stride), apart = layout == Layout::single ? lanes : 1;
+        return {away / stride, rest % apart == 0 ? rest / apart : -1, static_cast<Index>(wanted)};
     }
 
     // use(pack, elements...) for every pack of the thread, with the rows' elements there. Of those

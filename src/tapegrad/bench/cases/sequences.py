@@ -14,7 +14,7 @@ from .case import ALL, UP_TO_FLOAT32, WIDE, Case, Draw, TorchGradient
 
 # batch, heads, length, features of a head
 _ATTENTION = {
-    "tiny": [(2, 3, 19, 8)],
+    "tiny": [(2, 3, 19, 32)],
     "small": [(4, 8, 256, 64)],
     "large": [(8, 16, 1024, 64), (8, 16, 1024, 128)],
 }
