@@ -22,8 +22,6 @@ _INSTRUCTION = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?(U?P\w+)\s+)?([A-Z][\w
 _LABEL = re.compile(r"(\.L_x_\d+|\$.*?):")
 _REGISTER = re.compile(r"\b(U?[RP])(\d+)\b(\.64)?")
 _WRITES_NOTHING = ("ST", "RED", "BAR", "BRA", "EXIT", "CALL", "BSSY", "BSYNC", "WARPSYNC")
-
-
 Line = tuple[str, int]  # a file and the number
 
 
@@ -138,8 +136,8 @@ def _plain(mangled: str) -> str:
     found = re.match(r"_Z(\d+)", mangled)
     if found is None:
         return mangled
-    name, rest = mangled[found.end() :][: int(found[1])], mangled[found.end() :][int(found[1]) :]
-    return mangled if rest.startswith("I") else name
+    end = found.end() + int(found[1])
+    return mangled if mangled.startswith("I", end) else mangled[found.end() : end]
 
 
 def _functions(listing: str) -> Iterator[tuple[str, str]]:
