@@ -124,7 +124,7 @@ def test_doctor_warns_where_the_environment_chose_the_kernels_of_openblas(monkey
 
 
 H200 = Driver("13.0", (Gpu("NVIDIA H200", 150 << 30, "90"),))
-BUILT = Extension("80 90a 80+PTX", "")
+BUILT = Extension("80 90a 80+PTX", "", "13.0")
 NOT_BUILT = Extension("", "not built")
 
 
@@ -139,6 +139,24 @@ NOT_BUILT = Extension("", "not built")
         (H200, "14.2", True, NOT_BUILT, "python -m tapegrad._build cuda"),
         (H200, "14.2", True, Extension("80", ""), "python -m tapegrad._build cuda"),
         (H200, "14.2", False, BUILT, "tapegrad demo --device cuda"),
+        (Driver("13.3", H200.gpus), "14.2", False, BUILT, "tapegrad demo --device cuda"),
+        (
+            H200,
+            "13.6.0",
+            True,
+            BUILT,
+            "pip install 'tapegrad[cuda13]' "
+            "(CuPy 13.6.0 has no bfloat16, 14.0 is the first that has)",
+        ),
+        (
+            Driver("12.8", H200.gpus),
+            "14.2",
+            True,
+            BUILT,
+            "a driver for CUDA 13.0, by which _cuda was built (this one is for 12.8); or "
+            "pip install 'cuda-toolkit[nvcc,cudart,cccl]==12.*', then "
+            "python -m tapegrad._build cuda",
+        ),
     ],
 )
 def test_the_next_step(driver, cupy, nvcc, cuda, step):

@@ -30,6 +30,7 @@ EXTRAS = {
     "viz": ("matplotlib", "graphviz"),
 }
 _SUCCESS = 0
+_CUPY = 14  # the first major version with bfloat16
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
 
@@ -51,6 +52,7 @@ class Driver:
 class Extension:
     architectures: str  # "" where it is not built or cannot be loaded
     text: str
+    toolkit: str = ""  # of the CUDA compiler that built it: "13.0"
 
 
 def doctor() -> str:
@@ -89,8 +91,18 @@ def next_step(driver: Driver, cupy: str, nvcc: bool, cuda: Extension) -> str:
     if not driver.gpus:
         return "tapegrad demo"
     major = driver.cuda.partition(".")[0]
+    extra = f"pip install 'tapegrad[cuda{'13' if int(major) >= 13 else '12'}]'"
     if not cupy:
-        return f"pip install 'tapegrad[cuda{'13' if int(major) >= 13 else '12'}]'"
+        return extra
+    if int(cupy.partition(".")[0]) < _CUPY:
+        return f"{extra} (CuPy {cupy} has no bfloat16, {_CUPY}.0 is the first that has)"
+    # A driver serves what was built with its major version and with older ones.
+    if cuda.toolkit and int(cuda.toolkit.partition(".")[0]) > int(major):
+        return (
+            f"a driver for CUDA {cuda.toolkit}, by which _cuda was built (this one is for "
+            f"{driver.cuda}); or pip install 'cuda-toolkit[nvcc,cudart,cccl]=={major}.*', then "
+            "python -m tapegrad._build cuda"
+        )
     uncovered = [gpu for gpu in driver.gpus if not covers(cuda.architectures, gpu.capability)]
     if uncovered and not nvcc:
         return f"pip install 'cuda-toolkit[nvcc,cudart,cccl]=={major}.*'"
@@ -246,7 +258,9 @@ def find_extension(device: str) -> Extension:
         command = [sys.executable, "-c", _ASK, name, str(path)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         info = json.loads(run.stdout)
-        return Extension(info["architectures"], f"{info['architectures']}, by {info['compiler']}")
+        built, compiler = info["architectures"], info["compiler"]
+        toolkit = re.match(r"nvcc (\d+\.\d+)", compiler)
+        return Extension(built, f"{built}, by {compiler}", toolkit[1] if toolkit else "")
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         return Extension("", f"{path} cannot be loaded: run python -m tapegrad._build {device}")
 
