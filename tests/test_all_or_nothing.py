@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from tapegrad.core import accelerator, caller, native
 from tapegrad.core.devices import Device
 from tapegrad.core.node import Node
 from tapegrad.core.tensor import Tensor
+from tapegrad.fusion import plain
+from tapegrad.nn import init
+from tapegrad.ops.sampling import philox
 from tapegrad.optim.steps import chunks
 from tapegrad.utils import selective
 
@@ -156,6 +160,30 @@ def test_an_interrupt_of_a_mode_leaves_it_as_it_was(run: Callable, recording: bo
     with tg.set_grad_enabled(recording):
         places = interrupted_everywhere(run, check, begins=True)
     assert places > 2 or accelerator.compiled is not None  # where a mode is entered in C
+
+
+@pytest.mark.parametrize(
+    ("setting", "variable"),
+    [
+        (chunks.together, chunks._together),
+        (philox.lent_generator, philox._lent),
+        (init.skipped, init._skipping),
+        (plain.plain_bodies, plain.as_written),
+        (
+            lambda: tg.utils.checkpoint.set_checkpoint_early_stop(False),
+            tg.utils.checkpoint._early_stop,
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_an_interrupt_leaves_no_variable_set(setting: Callable, variable: ContextVar) -> None:
+    """Steps that are prepared for a call which never comes, for example, would all be lost."""
+    before = variable.get()
+
+    def check(done: bool) -> None:
+        assert variable.get() is before
+
+    assert interrupted_everywhere(_entered(setting), check, begins=True) > 2
 
 
 def _selective() -> Any:

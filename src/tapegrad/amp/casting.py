@@ -115,11 +115,11 @@ def _uncast(rules: dict[str, tuple[str, str]], method: Callable) -> Callable:
 def _served(
     now: Regions, kinds: frozenset[str], function: Callable, args: tuple, options: dict
 ) -> Any:
-    token = regions.set(now.without(kinds))
     try:
+        regions.set(now.without(kinds))
         return function(*args, **options)
     finally:
-        regions.reset(token)
+        regions.set(now)
 
 
 def recurrent_casts(

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ inference: ContextVar[bool] = ContextVar("inference", default=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound="_Entered")
+V = TypeVar("V")
 
 
 def flag(op: str, name: str, value: Any) -> bool:
@@ -46,7 +47,7 @@ class _Exit:
     prepared when ``with`` asks for ``__exit__``, which is before it calls ``__enter__``.
     """
 
-    def __get__(self, setting: _Entered | None, owner: type) -> Callable:
+    def __get__(self, setting: Any, owner: type) -> Callable:
         if setting is None:  # for contextlib, which asks the class
             return lambda setting, *exception: setting.__exit__(*exception)
         closing = _Closing()
@@ -57,6 +58,28 @@ class _Exit:
 def _calls(functions: Iterable[partial]) -> partial:
     """One function, in C, that calls all of these, once."""
     return partial(deque, map(partial.__call__, functions), 0)
+
+
+class holds(Generic[V]):
+    """``with holds(variable, value)``: within it a ContextVar has this value, and behind it the one
+    before, wherever an interrupt comes."""
+
+    __exit__ = _Exit()
+
+    def __init__(self, variable: ContextVar[Any], value: V) -> None:
+        self._variable, self._value = variable, value
+        self._before: list[partial] = []
+
+    def __enter__(self) -> V:
+        restore = partial(self._variable.set, self._variable.get())
+        try:
+            self._before.append(restore)
+            self._variable.set(self._value)
+        except BaseException:
+            if restore in self._before:
+                self.__exit__()
+            raise
+        return self._value
 
 
 def _decorated(setting: Any, function: Callable | None = None) -> Any:

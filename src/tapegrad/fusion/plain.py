@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+
+from tapegrad.core.modes import holds
 
 as_written: ContextVar[bool] = ContextVar("as written", default=False)
 
 
-@contextmanager
-def plain_bodies() -> Iterator[None]:
+def plain_bodies() -> holds[bool]:
     """Within it, they call the functions that they were made of."""
-    token = as_written.set(True)
-    try:
-        yield
-    finally:
-        as_written.reset(token)
+    return holds(as_written, True)

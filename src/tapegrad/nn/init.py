@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any, TypeVar
 
-from tapegrad.core.modes import no_grad
+from tapegrad.core.modes import holds, no_grad
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
@@ -31,14 +30,9 @@ F = TypeVar("F", bound=Callable)
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
 
 
-@contextmanager
-def skipped() -> Iterator[None]:
+def skipped() -> holds[bool]:
     """Within it, the functions of this module fill nothing."""
-    token = _skipping.set(True)
-    try:
-        yield
-    finally:
-        _skipping.reset(token)
+    return holds(_skipping, True)
 
 
 def _filling(function: F) -> F:

@@ -17,7 +17,7 @@ from tapegrad.autograd.function import Function
 from tapegrad.autograd.graph import saved_tensors_hooks
 from tapegrad.autograd.saved_tensors import Hooks, Kept, active
 from tapegrad.core.fields import serials
-from tapegrad.core.modes import enable_grad, flag, is_grad_enabled
+from tapegrad.core.modes import enable_grad, flag, holds, is_grad_enabled
 from tapegrad.core.tensor import Storage, Tensor
 from tapegrad.ops.common.hints import unknown_names
 from tapegrad.ops.sampling.philox import get_rng_state, set_rng_state
@@ -60,25 +60,15 @@ _early_stop: ContextVar[bool | None] = ContextVar("early stop", default=None)
 _debug: ContextVar[bool | None] = ContextVar("debug", default=None)
 
 
-@contextmanager
-def _setting(variable: ContextVar, value: bool | None) -> Iterator[None]:
-    before = variable.get()
-    try:
-        variable.set(value)
-        yield
-    finally:
-        variable.set(before)
-
-
 def set_checkpoint_early_stop(enable: bool) -> AbstractContextManager:
     """A context in which checkpoints stop running again as soon as all that they kept is there, or
     do not (``enable=False``), whatever their argument ``early_stop``."""
-    return _setting(_early_stop, enable)
+    return holds(_early_stop, enable)
 
 
 def set_checkpoint_debug_enabled(enabled: bool | None) -> AbstractContextManager:
     """A context in which checkpoints have ``debug=enabled``; None: as their argument says."""
-    return _setting(_debug, enabled)
+    return holds(_debug, enabled)
 
 
 class _State:

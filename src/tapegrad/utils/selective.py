@@ -20,7 +20,7 @@ from tapegrad.core import caller
 from tapegrad.core.commit import Users
 from tapegrad.core.devices import Device, load_primitive, to_numpy
 from tapegrad.core.memory import shares
-from tapegrad.core.modes import flag
+from tapegrad.core.modes import flag, holds
 from tapegrad.core.tensor import Tensor, wrap_result
 from tapegrad.ops.catalog import doors, loaded
 
@@ -241,11 +241,8 @@ class _First(_Context):
 
         told = SelectiveCheckpointContext(is_recompute=False, op_output=_each(shown, value))
         inputs = [_each(shown, x) for x in call.arrays]
-        token = _current.set(None)  # what the policy computes is its own affair
-        try:
+        with holds(_current, None):  # what the policy computes is its own affair
             answer = self._policy(told, _function(call.name), *inputs, **call.parameters)
-        finally:
-            _current.reset(token)
         if not isinstance(answer, (bool, CheckpointPolicy)):
             raise TypeError(
                 "[create_selective_checkpoint_contexts] the policy must return a CheckpointPolicy "

@@ -24,6 +24,7 @@ from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel
 from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
+from tapegrad.core.modes import holds
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.refusals import Retelling
@@ -112,14 +113,9 @@ def current_generator() -> Generator:
     return _lent.get() or default_generator
 
 
-@contextmanager
-def lent_generator() -> Iterator[None]:
+def lent_generator() -> holds[Generator]:
     """Within this, in this thread alone, another generator stands for the default one."""
-    token = _lent.set(Generator())
-    try:
-        yield
-    finally:
-        _lent.reset(token)
+    return holds(_lent, Generator())
 
 
 def manual_seed(seed: int) -> Generator:

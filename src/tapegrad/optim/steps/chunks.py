@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from itertools import chain, repeat
@@ -34,6 +33,7 @@ import numpy as np
 
 from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.modes import holds
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
 
@@ -83,14 +83,9 @@ class Prepared:
 _together: ContextVar[Prepared | None] = ContextVar("steps that are prepared", default=None)
 
 
-@contextmanager
-def together() -> Iterator[Prepared]:
-    """Steps within are not made, but prepared, for ``make`` of what this yields."""
-    token = _together.set(prepared := Prepared())
-    try:
-        yield prepared
-    finally:
-        _together.reset(token)
+def together() -> holds[Prepared]:
+    """Within it, steps are not made, but prepared, for ``make`` of what this gives."""
+    return holds(_together, Prepared())
 
 
 class Work:
