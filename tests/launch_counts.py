@@ -107,7 +107,7 @@ def counting() -> Iterator[Counted]:
             finally:
                 depth -= 1
             if not depth and launches(result, args, kwargs):
-                called = name if name != "apply" else args[0].__name__
+                called = args[0].__name__ if name == "apply" else name
                 getattr(counted, found).append(Launch(False, called, *_asked_by()))
             return result
 
@@ -129,8 +129,8 @@ def counting() -> Iterator[Counted]:
 
     array = strict_ndarray.ndarray
     patched = [
-        (strict_cupy, "apply", "apply", _writes),
-        (strict_ndarray, "apply", "apply", _writes),
+        (strict_cupy, "apply", "apply", lambda result, args, _: _writes(result, *args[1:])),
+        (strict_ndarray, "apply", "apply", lambda result, args, _: _writes(result, *args[1:])),
         (strict_cupy.Ufunc, "_first_loop", None, _always),
         (strict_cupy, "array", "array", _writes),
         (array, "astype", "astype", _writes),
