@@ -57,8 +57,9 @@ def view_of(owner: ndarray, a: np.ndarray) -> ndarray:
 
 
 def root(a: Any) -> Any:
-    while isinstance(a.base, np.ndarray):
-        a = a.base
+    """The array that owns the memory, also behind ``elsewhere``."""
+    while isinstance(base := getattr(a.base, "owner", a.base), np.ndarray):
+        a = base
     return a
 
 

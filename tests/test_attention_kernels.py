@@ -190,13 +190,30 @@ def test_gradients_of_grouped_heads_are_rounded_once() -> None:
 
 
 def test_results_lie_as_queries_do() -> None:
-    x = tg.tensor(drawn(2, 9, 3 * 96).astype("float32"), device="emulated")
-    q, k, v = (part.view(2, 9, 3, 32).transpose(1, 2) for part in x.chunk(3, dim=2))
-    leaves = [part.detach().requires_grad_() for part in (q, k, v)]
+    rows = [drawn(2, 9, 96).astype("float32") for _ in range(3)]
+    leaves = [tg.tensor(x, device="emulated").view(2, 9, 3, 32).transpose(1, 2) for x in rows]
+    leaves = [part.detach().requires_grad_() for part in leaves]
     y = attend(*leaves)
     assert y.transpose(1, 2).is_contiguous()
     for gradient in tg.autograd.grad(y, leaves, tg.ones_like(y)):
         assert gradient.transpose(1, 2).is_contiguous()
+
+
+def test_gradients_of_the_parts_of_one_array_make_up_its_gradient() -> None:
+    """However they are taken."""
+    numbers = drawn(2, 9, 3 * 96).astype("float32")
+    takes = (
+        lambda x: (part.view(2, 9, 3, 32).transpose(1, 2) for part in x.chunk(3, dim=2)),
+        lambda x: x.view(2, 9, 3, 3, 32).permute(2, 0, 3, 1, 4).unbind(0),
+        lambda x: x.view(2, 9, 3, 3, 32).permute(0, 3, 1, 2, 4).unbind(3),
+    )
+    for take in takes:
+        found = []
+        for device in ("emulated", "cpu"):
+            x = tg.tensor(numbers, device=device, dtype=tg.bfloat16, requires_grad=True)
+            attend(*take(x)).square().sum().backward()
+            found.append(x.grad.float())
+        np.testing.assert_allclose(found[0].cpu().numpy(), found[1].numpy(), rtol=0.02, atol=0.02)
 
 
 def test_what_has_no_kernel_is_composed(launched: list[str]) -> None:

@@ -29,6 +29,7 @@ from .memory import Array, shares
 from .modes import recording
 from .node import Node
 from .node_hooks import Caught, run_posthooks, run_prehooks
+from .pending import Pair, Parts
 from .quiet import error_state, first_filter, noisy, quiet, usual_state
 from .tensor import Alias, Leaf, Storage, Tensor, wrap, wrap_result
 
@@ -201,13 +202,24 @@ def _fitted(xp: Any, gradient: Any, edge: Node | Leaf, node: Node | None, wide: 
 
 
 def _wide_sum(xp: Any, have: Any, gradient: Any, edge: Node | Leaf, wide: set) -> Any:
+    """Of a gradient of 16 bits, in float32 from the third summand on."""
     wide.add(edge)
+    if have.__class__ in _WAITING:
+        have = have.wide(xp)
+    elif have.dtype == gradient.dtype == edge.dtype:
+        return Pair(have, gradient)
     return xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
 
 
+_WAITING = (Pair, Parts)
+
+
 def _rounded(edge: Node | Leaf, gradient: Any, create_graph: bool) -> Any:
-    """A gradient that was added up in float32, in the edge's dtype."""
-    return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
+    """A gradient that was added up in float32, or is to be added up, in the edge's dtype."""
+    xp = tensor_xp if create_graph else edge.device.xp
+    if gradient.__class__ in _WAITING:
+        gradient = gradient.total(xp)
+    return gradient if gradient.dtype == edge.dtype else xp.cast(gradient, dtype=edge.dtype)
 
 
 def _check(node: Node, create_graph: bool) -> None:
@@ -245,6 +257,17 @@ def _add_into(
     that n parts cost the size of the parts and not n times the size of the whole."""
     xp = node.device.xp
     buffer, dtype = pending.get(edge), edge.dtype
+    # (On the CPU, zeros that are in its caches cost less than to wait.)
+    if buffer is None and (dtype.itemsize == 2 or not isinstance(g, np.ndarray)):
+        buffer = pending[edge] = Parts(xp, edge.shape, dtype)
+        wide.add(edge)
+        if edge.serial:
+            push(edge)
+    if buffer.__class__ is Parts:
+        buffer.add(node.primitive, node.saved, g)
+        return
+    if buffer.__class__ is Pair:
+        buffer = pending[edge] = buffer.wide(xp)
     if dtype.itemsize == 2:
         wide.add(edge)
         dtype, g = float32, xp.cast(g, dtype=float32)

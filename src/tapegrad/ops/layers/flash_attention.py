@@ -5,6 +5,7 @@ gradients of gradients."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import has_tensor_cores, kernel, launch
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, Region, owner, region_of, window
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
@@ -212,6 +213,30 @@ def _like(device: Device, x: Array) -> Array:
     return device.library.empty_like(x, order="C" if spread else "K")
 
 
+def _like_all(device: Device, arrays: Sequence[Array]) -> list[Array]:
+    """New arrays for the gradients of these: where they are the parts of one array, parts of one,
+    too, so that it is that array's gradient without a copy."""
+    whole = owner(arrays[0])
+    places = [region_of(x, whole) for x in arrays]
+    starts = sorted(place.offset for place in places)
+    shape, strides, _ = places[0]
+    apart = starts[1] - starts[0]
+    together = Region((len(arrays), *shape), (apart, *strides), starts[0])
+    if (
+        whole.flags.c_contiguous
+        and all(owner(x) is whole and x.dtype == whole.dtype for x in arrays)
+        and all(place[:2] == (shape, strides) for place in places)
+        and starts == [starts[0] + i * apart for i in range(len(arrays))]
+        and not together.overlaps_itself
+        and whole.size == together.extent[1] + 1 == math.prod(together.shape)
+    ):
+        memory = device.ops["empty"](whole.shape, whole.dtype)
+        made = [window(memory, *place) for place in places]
+        if all(map(lies_in_packs, made)):
+            return made
+    return [_like(device, x) for x in arrays]
+
+
 @kernel("flash_attention", floats="q k v", contiguous="")
 def _forward(
     device: Device,
@@ -260,7 +285,10 @@ def _backward(
     if masks is None or ends is None or needs[3]:  # a mask's gradient is that of the scores
         return NotImplemented
     g, q, k, v = (_in_packs(device, x) for x in (g, q, k, v))
-    made = [_like(device, x) if need else None for x, need in zip((q, k, v), needs, strict=False)]
+    if all(needs[:3]):
+        made = _like_all(device, (q, k, v))
+    else:
+        made = [_like(device, x) if n else None for x, n in zip((q, k, v), needs, strict=False)]
     if result.strides[-1] != result.itemsize:  # hooks may bring back what is saved in any order
         result = device.ops["contiguous"](result)
     deltas = device.ops["empty"](q.shape[:-1], ends.dtype)
