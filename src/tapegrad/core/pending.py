@@ -53,7 +53,9 @@ class Parts:
         dtype = accumulator(self.dtype)
         buffer = xp.zeros(self.shape, dtype=dtype)
         for primitive, saved, g in self.parts:
-            primitive.add_into(xp, g if g.dtype == dtype else xp.cast(g, dtype=dtype), saved, buffer)
+            primitive.add_into(
+                xp, g if g.dtype == dtype else xp.cast(g, dtype=dtype), saved, buffer
+            )
         return buffer
 
 

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
 
 from tapegrad.core.commit import commit
+from tapegrad.core.tensor import Tensor
 
+from .feed_forward import feed_forward, is_feed_forward
 from .module import Module
 from .tables import MODULE
 
@@ -146,9 +148,25 @@ class Sequential(_Ordered):
         self.extend(args)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:
+        if isinstance(input, Tensor) and input._device.type != "cpu":
+            return self._joined(input)
         for name, kind in tuple(self._kinds.items()):
             if kind == MODULE:
                 input = self.__dict__[name](input)
+        return input
+
+    def _joined(self, input: Any) -> Any:
+        """With kernels: a Linear, a GELU and a Linear as one operation."""
+        modules = list(self)
+        at = 0
+        while at < len(modules):
+            three = modules[at : at + 3]
+            if is_feed_forward(*three):
+                input = feed_forward(input, *three)
+                at += 3
+            else:
+                input = modules[at](input)
+                at += 1
         return input
 
     @overload

@@ -169,6 +169,11 @@ def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
 ) -> Tensor:
     """``alpha_dropout`` of whole channels of (n, c, ...)."""
+def feed_forward(
+    input: Tensor, weight1: Tensor, bias1: Tensor | None, weight2: Tensor, bias2: Tensor | None,
+    approximate: str = "none",
+) -> Tensor:
+    """``linear(gelu(linear(input, weight1, bias1), approximate), weight2, bias2)``, in ..."""
 def fold(
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     stride: Any = 1,

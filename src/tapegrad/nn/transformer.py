@@ -17,6 +17,7 @@ from .activation import GELU, ReLU
 from .attention import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
+from .feed_forward import feed_forward, is_feed_forward
 from .layer import check_kinds
 from .linear import Linear
 from .module import Module
@@ -25,6 +26,7 @@ from .norm import LayerNorm
 Activation = Callable[[Tensor], Tensor]
 
 _ACTIVATIONS: dict[str, Activation] = {"relu": F.relu, "gelu": F.gelu}
+_GELU = GELU()
 
 
 def _activation(layer: Module, given: str | Activation) -> Activation:
@@ -57,6 +59,12 @@ class _Residual(Module):
 
     def _hidden(self, x: Tensor) -> Tensor:
         """The feed-forward network of two layers."""
+        if x._device.type != "cpu" and self.dropout._is_just(Dropout):
+            drops = self.dropout.training and self.dropout.p > 0
+            activation = _GELU if self.activation is F.gelu else self.activation
+            three = (self.linear1, activation, self.linear2)
+            if not drops and is_feed_forward(*three):
+                return feed_forward(x, *three)
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 

@@ -143,6 +143,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "add_rows embedding embedding_backward scale_gradient",
     },
     "layers.embedding_bag": {"F": "embedding_bag", "xp": "bag_maxima"},
+    "layers.feed_forward": {
+        "F": "feed_forward",
+        "xp": "feed_forward linear_gelu matmul_gelu_backward",
+    },
     "layers.flash_attention": {"xp": "flash_attention flash_attention_backward"},
     "layers.norm": {
         "tg F": "layer_norm rms_norm",

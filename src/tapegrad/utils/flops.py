@@ -34,6 +34,9 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "attention": _attention,
     "flash_attention": _attention,
     "linear": lambda y, x, w, bias: 2 * y.size * x.shape[-1],
+    "feed_forward": lambda y, x, w1, b1, w2, b2, **_: (
+        2 * y[0].size // len(w2) * (w1.size + w2.size)
+    ),
     "convolution": lambda y, x, w, bias, **_: 2 * y.size * math.prod(w.shape[1:]),
     "convolution_input": lambda y, x, w, **_: 2 * x.size * math.prod(w.shape[1:]),
     "convolution_weight": lambda y, x, g, **_: 2 * g.size * math.prod(y.shape[1:]),

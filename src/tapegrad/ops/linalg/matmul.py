@@ -44,12 +44,13 @@ def _matmul(xp: Any, a: Array, b: Array) -> Array:
     return xp.library.matmul(a, b)
 
 
-def _rows(xp: Any, x: Array) -> Any:
+def rows_of(xp: Any, x: Array) -> Any:
+    """(..., n) as a matrix: arrays and Tensors alike."""
     return x if x.ndim == 2 else xp.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _linear_input_rule(xp: Any, g: Array, weight: Array, input_shape: Any) -> Any:
-    dx = xp.matmul(_rows(xp, g), weight)
+    dx = xp.matmul(rows_of(xp, g), weight)
     return dx if g.ndim == 2 else xp.reshape(dx, shape=tuple(input_shape))
 
 
@@ -57,8 +58,8 @@ def _linear_input_rule(xp: Any, g: Array, weight: Array, input_shape: Any) -> An
     "linear",
     vjp=(
         _linear_input_rule,
-        lambda xp, g, x: xp.matmul(transposed(xp, _rows(xp, g)), _rows(xp, x)),
-        lambda xp, g: xp.column_sum(_rows(xp, g)),
+        lambda xp, g, x: xp.matmul(transposed(xp, rows_of(xp, g)), rows_of(xp, x)),
+        lambda xp, g: xp.column_sum(rows_of(xp, g)),
     ),
 )
 @in_float32

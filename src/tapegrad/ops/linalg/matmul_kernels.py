@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,17 @@ PACK = 16  # bytes: what tensor cores' kernels copy at once
 # Sizes from which a product of float32 is computed as three of tfloat32: where less is multiplied,
 # it is the launch that takes the time, and where sums are short, rounded ones are more exact.
 MANY, DEEP = 128, 64
-NO_FINISH = 0  # Finish::none of kernels/epilogue.cuh
+
+
+class Finish(IntEnum):
+    """What becomes of the sums where they are stored: as in kernels/epilogue.cuh."""
+
+    NONE = 0
+    GELU = 1
+    GELU_TANH = 2
+    GELU_BACKWARD = 3  # of what is ``beside``
+    GELU_TANH_BACKWARD = 4
+    ADD = 5  # what is ``beside``
 
 
 # ---------------------------------------------------------------------- without tensor cores
@@ -126,7 +137,17 @@ def _batches(lead: Sequence[int], steps: Sequence[Sequence[int]]) -> list[tuple[
     return found
 
 
-def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
+def _by_tensor_cores(
+    device: Device,
+    lead: Sequence[int],
+    a: Array,
+    b: Array,
+    bias: Any,
+    finish: Finish = Finish.NONE,
+    beside: Any = None,
+    kept: Any = None,
+) -> Any:
+    """finish(a @ b + bias); ``kept`` gets what that is applied to."""
     left, right = _factor(device, a), _factor(device, b)
     batches = _batches(lead, [left.steps(lead), right.steps(lead)])
     if len(batches) > 2:  # the kernel has two strides
@@ -139,23 +160,37 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
     c = empty((*lead, m, n), a.dtype)
     shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
     workspace = empty((shared,), accumulator(a.dtype)) if shared else None
-    arrays = (c, None, left.array, right.array, bias, None, workspace)
+    arrays = (c, kept, left.array, right.array, bias, beside, workspace)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
     lying = (*steps, left.row_stride, right.row_stride, left.transposed, right.transposed)
-    launch(device, "matmul_tensor", a.dtype, *arrays, outer, inner, m, n, k, *lying, NO_FINISH)
+    launch(device, "matmul_tensor", a.dtype, *arrays, outer, inner, m, n, k, *lying, int(finish))
     return c
 
 
 # ---------------------------------------------------------------------- primitives
 
 
+def _suits_tensor_cores(device: Device, a: Array, b: Array) -> bool:
+    much = a.shape[-2] >= MANY and b.shape[-1] >= MANY and a.shape[-1] >= DEEP
+    return (a.itemsize == 2 or (a.itemsize == 4 and much)) and has_tensor_cores(device)
+
+
+def finished_product(
+    device: Device, a: Array, b: Array, bias: Any, finish: Finish, beside: Any, kept: Any
+) -> Any:
+    """finish(a @ b + bias) of two matrices; NotImplemented where tensor cores are not used, whose
+    kernel alone can do more with its sums than to store them."""
+    if not _suits_tensor_cores(device, a, b):
+        return NotImplemented
+    return _by_tensor_cores(device, (), a, b, bias, finish, beside, kept)
+
+
 def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
     """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``: an array of its
     own, and no view of one, which would be copied to become a gradient."""
-    much = a.shape[-2] >= MANY and b.shape[-1] >= MANY and a.shape[-1] >= DEEP
-    suits = a.itemsize == 2 or (a.itemsize == 4 and much)
-    by_tensor_cores = suits and has_tensor_cores(device)
-    return (_by_tensor_cores if by_tensor_cores else _by_scalars)(device, lead, a, b, bias)
+    if _suits_tensor_cores(device, a, b):
+        return _by_tensor_cores(device, lead, a, b, bias)
+    return _by_scalars(device, lead, a, b, bias)
 
 
 @kernel("matmul", contiguous="")
