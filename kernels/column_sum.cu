@@ -1,8 +1,8 @@
 // Sum of each column of a matrix: the gradient of a bias.  out[c] = sum over r of x[r, c]
 //
 // Reads x once. A column alone would be one thread's work, so tall matrices are cut into stretches
-// of rows whose partial sums, a few percent of x, are added up by a second launch (column_sum.cuh).
-// The order of all additions is fixed: the same bits in every run, without atomics.
+// of rows whose partial sums, a few percent of x, the last block adds up that has any of these columns
+// (column_sum.cuh). The order of all additions is fixed: the same bits in every run.
 #include <algorithm>
 
 #include "column_sum.cuh"
@@ -15,18 +15,22 @@ int64_t column_sum_partials(int64_t rows, int64_t cols) {
 }
 FUNCTION(column_sum_partials);
 
+// How many counters the launcher needs.
+int64_t column_sum_tiles(int64_t cols) { return ceil_div(cols, 32 * Pack<double>::size); }
+FUNCTION(column_sum_tiles);
+
+// scratch: [partials, cols]. counters: zeros, which they are again behind the launch.
 template <class T>
-void column_sum(T* out, acc_t<T>* scratch, const T* x, int64_t rows, int64_t cols,
+void column_sum(T* out, acc_t<T>* scratch, unsigned* counters, const T* x, int64_t rows, int64_t cols,
                 cudaStream_t stream) {
     if (cols == 0) {
         return;
     }
     const int64_t stretches = column_sum_partials(rows, cols);
     if (stretches <= 1) {
-        sum_columns<T, T>({out, x}, {}, rows, cols, 1, stream);
+        sum_columns<T, T>({out, x}, {}, rows, cols, 1, {}, stream);
     } else {
-        sum_columns<acc_t<T>, T>({scratch, x}, {}, rows, cols, stretches, stream);
-        sum_columns<T, acc_t<T>>({out, scratch}, {}, stretches, cols, 1, stream);
+        sum_columns<acc_t<T>, T>({scratch, x}, {}, rows, cols, stretches, {out, counters}, stream);
     }
 }
 LAUNCHER(column_sum);

@@ -1,6 +1,6 @@
 // Sums over the columns of a matrix, in two stages and always in the same order: blocks first add
-// up stretches of rows, then a second launch adds up the partial sums. Used by column_sum.cu and
-// for the weight gradients of norm.cu.
+// up stretches of rows, then the last of those with the same columns adds up the partial sums. Used by
+// column_sum.cu and for the weight gradients of norm.cu.
 #pragma once
 
 #include "row.cuh"
@@ -23,12 +23,49 @@ struct ColumnSums {
     const T* x;
 };
 
+// What the sums of all stretches add up to, if `totals` is not null. `done` are counters, one for each
+// tile of columns: 0 before the launch and behind it.
+template <class T>
+struct ColumnTotals {
+    T* totals;
+    unsigned* done;
+};
+
+// totals[column] = sum of sums[stretch, column], by the block that is the last to have written its
+// stretch of these columns.
+template <class T>
+__device__ void add_stretches(const ColumnTotals<T>& to, const acc_t<T>* sums, int64_t tile,
+                              int64_t first_column, int64_t tile_cols, int64_t stretches, int64_t cols) {
+    SHARED(is_last, bool);
+    __threadfence();  // the sums are where others see them
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        is_last = atomicAdd(to.done + tile, 1u) == stretches - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    if (!is_last) {
+        return;
+    }
+    for (int column = threadIdx.x; column < tile_cols; column += column_threads) {
+        acc_t<T> total = 0;
+#pragma unroll 8
+        for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+            total += sums[stretch * cols + first_column + column];
+        }
+        to.totals[first_column + column] = from_acc<T>(total);
+    }
+    if (threadIdx.x == 0) {
+        to.done[tile] = 0;
+    }
+}
+
 // sums[stretch, column] = sum of x[row, column] over the rows of the stretch, of both matrices (of
-// the first, where the second is null).
+// the first, where the second is null); and their totals.
 template <class Out, class T, Layout layout>
 __global__ void __launch_bounds__(column_threads)
     column_sum_kernel(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
-                      int64_t stretches) {
+                      int64_t stretches, ColumnTotals<T> finish) {
     using A = acc_t<T>;
     constexpr int tile = column_tile<T>;
     SHARED(warp_sums, A[column_warps][tile]);
@@ -59,6 +96,11 @@ __global__ void __launch_bounds__(column_threads)
             }
             sums[stretch * cols + first_column + column] = from_acc<Out>(total);
         }
+        if constexpr (std::is_same<Out, acc_t<T>>::value) {
+            if (finish.totals) {
+                add_stretches(finish, sums, index % tiles, first_column, tile_cols, stretches, cols);
+            }
+        }
         __syncthreads();  // the next tile's sums go where these were read
     }
 }
@@ -66,11 +108,11 @@ __global__ void __launch_bounds__(column_threads)
 // Of one matrix or two; where the first is null there is nothing to do.
 template <class Out, class T>
 void sum_columns(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
-                 int64_t stretches, cudaStream_t stream) {
+                 int64_t stretches, ColumnTotals<T> finish, cudaStream_t stream) {
     const int64_t items = ceil_div(cols, column_tile<T>) * stretches * (other.x ? 2 : 1);
     const auto launch = [&](auto kernel) {
         LAUNCH_AS("column_sum", kernel, blocks_for(items, 1), column_threads, 0, stream, one, other,
-                  rows, cols, stretches);
+                  rows, cols, stretches, finish);
     };
     if (rows_in_packs<T>(cols, one.x, other.x)) {
         launch(column_sum_kernel<Out, T, Layout::packs>);

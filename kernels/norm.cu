@@ -251,7 +251,7 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
     }
     const ColumnSums<T, acc_t<T>> weights{dweight, dweight_lines}, biases{dbias, dbias_lines};
     if (dweight || dbias) {
-        sum_columns(dweight ? weights : biases, dweight ? biases : weights, teams, cols, 1, stream);
+        sum_columns(dweight ? weights : biases, dweight ? biases : weights, teams, cols, 1, {}, stream);
     }
 }
 

@@ -808,9 +808,10 @@ def column_sum(draw: Draw) -> Iterator[Call]:
     ):  # fmt: skip
         x = draw.integers(rows, cols)
         partials = draw.library.column_sum_partials(rows, cols)
+        counters = np.zeros(draw.library.column_sum_tiles(cols), np.uint32)
         yield [
-            Out(reference("column_sum", x)), Scratch(partials * cols, draw.accumulator), In(x),
-            rows, cols,
+            Out(reference("column_sum", x)), Scratch(partials * cols, draw.accumulator),
+            Update(counters, counters), In(x), rows, cols,
         ]  # fmt: skip
 
 

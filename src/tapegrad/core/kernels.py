@@ -140,6 +140,23 @@ def ask(device: Device, name: str, *sizes: int) -> int:
     return int(launchers[device.type][name, None](*sizes))
 
 
+# Of each stream of a device.
+_counters: dict[tuple[Device, int], Array] = {}
+
+
+def counters(device: Device, count: int) -> Array:
+    """At least so many zeros (uint32), of which a kernel may count up what it sets back to 0. Each
+    stream has its own, which are made once."""
+    if device.type != "cuda":
+        return device.ops["zeros"]((count,), dtype=np.dtype(np.uint32))
+    key = device, current_stream(device)
+    found = _counters.get(key)
+    if found is None or found.size < count:
+        size = max(count, 4096)
+        found = _counters[key] = device.ops["zeros"]((size,), dtype=np.dtype(np.uint32))
+    return found
+
+
 @cache
 def has_tensor_cores(device: Device) -> bool:
     """Whether kernels that are written in kernels/tensor.cuh run there: on GPUs of compute

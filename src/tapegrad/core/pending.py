@@ -22,7 +22,7 @@ class Pair:
         self.one, self.other = one, other
 
     def total(self, xp: Any) -> Any:
-        return self.one + self.other
+        return xp.add(self.one, self.other)
 
     def wide(self, xp: Any) -> Any:
         dtype = accumulator(self.one.dtype)

@@ -446,6 +446,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             normalize prod softmax softmin std sum var
         """,
     },
+    "reduction.joint_norm": {"xp": "joint_norm scale_to_norm"},
     "reduction.minmax": {
         "tg x": "amax amin aminmax argmax argmin max min",
         "xp": "amax amin argmax argmin",

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from types import GeneratorType
 from typing import Any
 
-from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import zeros
@@ -106,10 +107,15 @@ def _gradients(parameters: list[Tensor]) -> list[Tensor]:
 def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
     if not tensors:
         return zeros(())
-    device = tensors[0].device
-    norms = [wrap(_norm(t, norm_type), t.device).to(device) for t in tensors]
-    joined = wrap(device.library.stack([norm._array for norm in norms]), device)
-    total = wrap(device.asarray(_norm(joined, norm_type)), device)
+    norms = [
+        wrap(device.ops["joint_norm"](*arrays, order=float(norm_type)), device)
+        for device, arrays in _by_device(tensors).items()
+    ]
+    total = norms[0]
+    if len(norms) > 1:
+        device = total.device
+        together = [norm.to(device)._array for norm in norms]
+        total = wrap(device.ops["joint_norm"](*together, order=float(norm_type)), device)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"{op}: the total norm of the gradients is {float(total)}; nothing was scaled "
@@ -119,25 +125,15 @@ def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite:
 
 
 def _scale(op: str, grads: list[Tensor], max_norm: float, total: Tensor) -> None:
-    if not grads:
-        return
-    device = total.device
-    factor = device.xp.minimum(max_norm / (total._array + 1e-6), 1.0)
-    scale = wrap(device.asarray(factor), device)
+    for device, arrays in _by_device(grads).items():
+        norm = total.to(device)._array
+        device.ops["scale_to_norm"](norm, *arrays, most=max_norm)
     for grad in grads:
-        array = grad._array
-        wide = array.astype(dtypes.accumulator(array.dtype), copy=False)
-        wide *= scale.to(grad.device)._array.astype(wide.dtype)
-        if wide is not array:
-            array[...] = wide.astype(array.dtype)
         grad._bump(f"nn.utils.{op}")
 
 
-def _norm(grad: Tensor, norm_type: float) -> Any:
-    """The norm of all elements, carried in float32 for the 16-bit floats."""
-    device, array = grad._device, grad._array
-    flat = array.ravel().astype(dtypes.accumulator(array.dtype), copy=False)
-    if flat.size == 0:
-        return device.ops["zeros"]((), dtype=flat.dtype)
-    norm = device.ops["vector_norm"](flat, order=float(norm_type), axis=(0,), keepdims=False)
-    return device.asarray(norm)
+def _by_device(tensors: list[Tensor]) -> dict[Device, list[Array]]:
+    found: dict[Device, list[Array]] = {}
+    for tensor in tensors:
+        found.setdefault(tensor._device, []).append(tensor._array)
+    return found

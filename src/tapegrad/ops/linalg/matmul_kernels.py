@@ -13,8 +13,7 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
-from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
-from tapegrad.core.launches import launching
+from tapegrad.core.kernels import ask, counters, has_tensor_cores, kernel, launch
 from tapegrad.core.memory import Array, address
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
@@ -207,11 +206,13 @@ def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Arra
     return _product(device, (), rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
-kernel("column_sum")(
-    launching(
-        "column_sum",
-        "x[rows, cols] -> y[cols]; sums[parts, cols]",
-        acc="sums",
-        asked={"parts": "column_sum_partials"},
-    )
-)
+@kernel("column_sum")
+def _column_sum_kernel(device: Device, x: Array) -> Array:
+    rows, cols = x.shape
+    empty = device.ops["empty"]
+    y = empty((cols,), x.dtype)
+    parts = ask(device, "column_sum_partials", rows, cols)
+    sums = empty((parts, cols), accumulator(x.dtype))
+    count = counters(device, ask(device, "column_sum_tiles", cols))
+    launch(device, "column_sum", x.dtype, y, sums, count, x, rows, cols)
+    return y
