@@ -80,6 +80,7 @@ class Table:
 
     tensors: list[Tensor]
     chunk: int
+    on_host = False  # where the table itself is
 
     @property
     def arrays(self) -> list[In | Update]:
@@ -96,6 +97,19 @@ class Table:
             words += [chunks, tensor.size, *(next(addresses) for _ in tensor.arrays)]
             words += np.array(tensor.numbers, np.float64).view(np.int64).tolist()
             chunks += -(-tensor.size // self.chunk)
+        return In(np.array(words, np.int64))
+
+
+class Places(Table):
+    """Of many tensors of one array each, the size and the place, in the host's memory."""
+
+    on_host = True
+
+    def __init__(self, arrays: Sequence[In | Update]):
+        super().__init__([Tensor([array], ()) for array in arrays], 1)
+
+    def told(self, addresses: Iterator[int]) -> In:
+        words = [(tensor.size, next(addresses)) for tensor in self.tensors]
         return In(np.array(words, np.int64))
 
 
@@ -798,7 +812,49 @@ def rms_norm_backward(draw: Draw) -> Iterator[Call]:
     return norm_backward(draw, "rms_norm", 1)
 
 
-# ---- column sum, embedding ----
+# ---- sums of two, of columns, of squares; embedding ----
+
+
+@row("add_forward")
+def add_forward(draw: Draw) -> Iterator[Call]:
+    for n in LENGTHS:
+        a, b = draw.normal(n), draw.normal(n)
+        yield [Out(wide(a) + wide(b)), In(a), In(b), n]
+
+
+UP_TO_FLOAT32 = ("float32", "float16", "bfloat16")
+TENSORS = ((7,), (0, 1, 0), (5000, 0, 4096, 9, 0), (*range(40), 20011), (3,) * 160)
+
+
+@row("squares", dtypes=UP_TO_FLOAT32, exact=True)
+def squares(draw: Draw) -> Iterator[Call]:
+    blocks, chunk = draw.library.squares_sums(), 4096
+    for sizes in TENSORS:
+        sums, chunks = np.zeros(blocks), 0
+        arrays = [draw.integers(n) for n in sizes]
+        for x in arrays:
+            for start in range(0, x.size, chunk):
+                sums[chunks % blocks] += np.square(wide(x[start : start + chunk])).sum()
+                chunks += 1
+        yield [Out(sums, np.float64), Places([In(x) for x in arrays]), len(sizes)]
+
+
+@row("root_of_sum", dtypes=(None,))
+def root_of_sum(draw: Draw) -> Iterator[Call]:
+    for n in (0, 1, 31, 257, 1000):
+        sums = np.abs(np.random.default_rng(n).standard_normal(n)) * 1e40
+        yield [Out(np.sqrt(sums.sum()), np.float32), In(sums), n]
+
+
+@row("scale_to_norm", dtypes=UP_TO_FLOAT32)
+def scale_to_norm(draw: Draw) -> Iterator[Call]:
+    for sizes, (norm, most) in itertools.product(
+        TENSORS, ((8.0, 2.0), (2.0, 8.0), (math.inf, 1.0), (math.nan, 1.0))
+    ):
+        factor = min(most / (norm + 1e-6), 1.0)
+        arrays = [draw.normal(n) for n in sizes]
+        changed = [Update(x, wide(x) * factor) for x in arrays]
+        yield [In(np.array(norm, np.float32)), Places(changed), len(sizes), most]
 
 
 @row("column_sum", exact=True)

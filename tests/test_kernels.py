@@ -170,9 +170,12 @@ def launched(
         return array.address
 
     arguments: list[Any] = []
+    kept: list[In] = []  # until the launch
     for argument in call:
         if isinstance(argument, Table):
-            arguments.append(put(argument.told(iter([put(a) for a in argument.arrays]))))
+            told = argument.told(iter([put(a) for a in argument.arrays]))
+            kept.append(told)
+            arguments.append(told.array.ctypes.data if argument.on_host else put(told))
         elif isinstance(argument, (In, Out, Update, Scratch)):
             arguments.append(put(argument))
         else:

@@ -60,7 +60,8 @@ def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: 
         if isinstance(argument, Table):
             arrays = [put(a) for a in argument.arrays]
             in_tables += arrays
-            arguments.append(put(argument.told(map(address, arrays))))
+            told = argument.told(map(address, arrays))
+            arguments.append(told.array if argument.on_host else put(told))
         elif isinstance(argument, (In, Out, Update, Scratch)):
             arguments.append(put(argument))
         else:
