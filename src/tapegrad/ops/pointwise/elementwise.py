@@ -28,10 +28,10 @@ add = binary("add", lambda g: g, lambda g: g)
 @override("add", "cuda", "emulated")
 def _add_kernel(device: Device, a: Array, b: Array) -> Any:
     """Residuals, and gradients that meet: in 16 bits, for which CuPy has few functions."""
-    alike = getattr(a, "dtype", None) == getattr(b, "dtype", 0) and a.shape == b.shape
-    if not alike or not dtypes.is_low_precision(a.dtype):
+    if not hasattr(a, "flags") or not hasattr(b, "flags"):  # a number
         return NotImplemented
-    if not a.flags.c_contiguous or not b.flags.c_contiguous:
+    alike = a.dtype == b.dtype and a.shape == b.shape and dtypes.is_low_precision(a.dtype)
+    if not (alike and a.flags.c_contiguous and b.flags.c_contiguous):
         return NotImplemented
     y = device.ops["empty"](a.shape, a.dtype)
     launch(device, "add_forward", a.dtype, y, a, b, a.size)
