@@ -53,9 +53,8 @@ class Parts:
         dtype = accumulator(self.dtype)
         buffer = xp.zeros(self.shape, dtype=dtype)
         for primitive, saved, g in self.parts:
-            primitive.add_into(
-                xp, g if g.dtype == dtype else xp.cast(g, dtype=dtype), saved, buffer
-            )
+            part = g if g.dtype == dtype else xp.cast(g, dtype=dtype)
+            primitive.add_into(xp, part, saved, buffer)
         return buffer
 
 

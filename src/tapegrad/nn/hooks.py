@@ -76,9 +76,14 @@ class Hooks(Retelling):
 
     def _is_just(self, kind: type) -> bool:
         """Whether a call does what the class ``kind`` says, and nobody looks on."""
-        hooks = self._forward_hooks or self._forward_pre_hooks
-        hooks = hooks or self._backward_hooks or self._backward_pre_hooks or _everywhere
-        return type(self) is kind and not hooks and "forward" not in self.__dict__
+        return type(self) is kind and not (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+            or _everywhere
+            or "forward" in self.__dict__
+        )
 
     def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         result = None

@@ -118,23 +118,18 @@ def feed_forward(
     op = "feed_forward"
     require_floating(op, input)
     given = {"weight1": weight1, "bias1": bias1, "weight2": weight2, "bias2": bias2}
-    for name, x in given.items():
-        if x is not None or name.startswith("weight"):
-            same_dtype(op, input, x, ("input", name))
+    for name, tensor in given.items():
+        if tensor is not None or name.startswith("weight"):
+            same_dtype(op, input, tensor, ("input", name))
     if approximate not in _GELU:
         raise RuntimeError(f"[{op}] approximate must be 'none' or 'tanh', got {approximate!r}")
-    x, w1, w2 = (tuple(t.shape) for t in (input, weight1, weight2))
-    fits = (
-        x
-        and len(w1) == len(w2) == 2
-        and (x[-1], w1[0]) == (w1[1], w2[1])
-        and (bias1 is None or tuple(bias1.shape) == w1[:1])
-        and (bias2 is None or tuple(bias2.shape) == w2[:1])
-    )
-    if not fits:
-        shapes = ", ".join(f"{k} {v if v is None else tuple(v.shape)}" for k, v in given.items())
+    shapes = [None if t is None else tuple(t.shape) for t in given.values()]
+    x, (w1, b1, w2, b2) = tuple(input.shape), shapes
+    fits = x and len(w1) == len(w2) == 2 and (x[-1], w1[0]) == (w1[1], w2[1])  # type: ignore
+    if not fits or b1 not in (None, w1[:1]) or b2 not in (None, w2[:1]):  # type: ignore
+        told = ", ".join(f"{name} {shape}" for name, shape in zip(given, shapes, strict=True))
         raise RuntimeError(
-            f"[{op}] input {x}, {shapes} do not fit: expected (..., in), (hidden, in), (hidden,), "
+            f"[{op}] input {x}, {told} do not fit: expected (..., in), (hidden, in), (hidden,), "
             "(out, hidden) and (out,)"
         )
     return _feed_forward(input, weight1, bias1, weight2, bias2, approximate=approximate)
