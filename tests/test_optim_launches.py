@@ -210,3 +210,52 @@ def test_a_launch_that_is_refused_changes_no_state(monkeypatch):
     assert not any(optimizer.state[p] for p in params)
     optimizer.step()
     assert optimizer.state[params[0]]["step"] == 1
+
+
+@pytest.mark.parametrize("device", KERNELS)
+def test_clipping_a_step_and_zeroing_are_four_launches(device, launched):
+    params, plain = parameters(device, "float32"), parameters("cpu", "float32")
+    for ps in (params, plain):
+        optimizer = tg.optim.AdamW(ps, lr=0.1)
+        set_gradients(ps, 1)
+        launched.clear()
+        norm = tg.nn.utils.clip_grad_norm_(ps, 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+        if ps is params:
+            launched.remove("squares_sums")  # which is the host's
+            assert launched == ["squares", "root_of_sum", "scale_to_norm", "adam_step"]
+            found = float(norm)
+    assert found == pytest.approx(float(norm), rel=1e-6)
+    np.testing.assert_allclose(numbers(params), numbers(plain), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", KERNELS)
+def test_gradients_of_any_number_dtype_and_layout_are_clipped(device, launched):
+    found = []
+    for where in (device, "cpu"):
+        params = [
+            *parameters(where, "float32", [(3,)] * 170),
+            *parameters(where, "float16"),
+            tg.ones(3, 2, device=where).t().requires_grad_(),
+            tg.ones(4, 6, device=where)[:, ::2].detach().requires_grad_(),
+        ]
+        set_gradients(params, 3)
+        params[-1].grad = tg.arange(24.0, device=where).reshape(4, 6)[:, ::2]
+        norms = [tg.nn.utils.clip_grad_norm_(params, most) for most in (1e6, 1.0)]
+        found.append([*map(float, norms), *numbers([p.grad for p in params])])
+        assert {p.grad._version for p in params} == {params[0].grad._version}
+    np.testing.assert_allclose(*found, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", *KERNELS])
+@pytest.mark.parametrize("number", [0.0, 1e-30, 1e30, 3e38, math.inf, math.nan])
+def test_norms_that_leave_the_range_of_squares_are_clipped(number, device):
+    p = tg.zeros(3, device=device, requires_grad=True)
+    p.grad = tg.tensor([number, 0.0, 0.0], device=device)
+    norm = float(tg.nn.utils.clip_grad_norm_([p], 1.0))
+    assert norm == pytest.approx(number, rel=1e-6, nan_ok=True)
+    if math.isfinite(number):
+        assert float(p.grad[0]) == pytest.approx(min(number, 1.0), rel=1e-5)
+    else:
+        assert math.isnan(float(p.grad[0]))
