@@ -27,10 +27,10 @@ add = binary("add", lambda g: g, lambda g: g)
 
 @override("add", "cuda", "emulated")
 def _add_kernel(device: Device, a: Array, b: Array) -> Any:
-    """Residuals, and gradients that meet: in 16 bits, for which CuPy has few functions."""
+    """Of arrays alike: residuals, and gradients that meet."""
     if not hasattr(a, "flags") or not hasattr(b, "flags"):  # a number
         return NotImplemented
-    alike = a.dtype == b.dtype and a.shape == b.shape and dtypes.is_low_precision(a.dtype)
+    alike = a.dtype == b.dtype and a.shape == b.shape and is_floating(a.dtype)
     if not (alike and a.flags.c_contiguous and b.flags.c_contiguous):
         return NotImplemented
     y = device.ops["empty"](a.shape, a.dtype)
