@@ -281,7 +281,8 @@ def judge(text: str, status: int) -> dict[str, Any]:
 
 
 def bench(options: Namespace, report: Report) -> None:
-    """A training step, the kernels by tapegrad.bench in most of the time, and the demo."""
+    """Training steps, the kernels by tapegrad.bench in most of the time, and the demo."""
+    from language_model_step import language_model_step
     from training_step import training_step
 
     import tapegrad as tg
@@ -302,6 +303,13 @@ def bench(options: Namespace, report: Report) -> None:
     except Exception as error:
         traceback.print_exc()
         failures.append(f"training step: {type(error).__name__}: {error}")
+    try:
+        gpt2 = language_model_step(options.device, 10.0)
+        training[gpt2["name"]] = gpt2["text"]
+        report(gpt2=gpt2)
+    except Exception as error:
+        traceback.print_exc()
+        failures.append(f"GPT-2's step: {type(error).__name__}: {error}")
     report(training=training)
 
     def on_row(results: Any) -> None:

@@ -60,8 +60,8 @@ def load(library: Any, device: str) -> None:
 
 
 class Counter:
-    """The extension, counting the launches: the calls that answer nothing. (What is asked of it,
-    such as a size of scratch memory, it answers.)"""
+    """The extension, counting the launches: the calls that answer nothing, but for those that tell
+    it what memory there is. (What is asked of it, such as a size of scratch memory, it answers.)"""
 
     def __init__(self, library: Any):
         self.library, self.launches = library, 0
@@ -74,7 +74,8 @@ class Counter:
             self.launches += answer is None
             return answer
 
-        return counted if callable(function) else function
+        launches = callable(function) and name not in ("watch", "forget")
+        return counted if launches else function
 
 
 def in_turns(

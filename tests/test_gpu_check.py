@@ -485,6 +485,7 @@ def test_benchmarks() -> None:
     assert (row["case"], row["status"], row["kernel"]) == ("softmax", "ok", True)
     assert "median" not in row
     assert found["mlp"]["kernel_launches"] > 5
+    assert found["gpt2"]["kernel_launches"] > 40
 
 
 def test_benchmarks_that_there_is_no_time_for() -> None:

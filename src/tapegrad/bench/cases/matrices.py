@@ -18,6 +18,16 @@ _SQUARES = {
 }
 
 
+# GPT-2's feed-forward layer: tokens, hidden features, features. Of 16 bits, as tensor cores' kernel
+# alone does more with its sums than to store them.
+_HIDDEN = {"tiny": [(33, 65, 17)], "small": [(512, 1024, 256)], "large": [(65536, 3072, 768)]}
+_LOW = ("float16", "bfloat16")
+
+
+def _gelu(t: Any, x: Any) -> tuple:
+    return t.nn.functional.gelu(x, approximate="tanh"), x
+
+
 def _terms(*shape: int) -> int:
     """The length of the sums: the last number of a shape."""
     return shape[-1]
@@ -102,15 +112,43 @@ CASES = [
     ),
     of_primitive(
         "linear",
-        {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},
+        {
+            "tiny": [(9, 21, 35)],
+            "small": [(256, 512, 512)],
+            "large": [(8192, 4096, 1024), (65536, 2304, 768)],
+        },
         lambda draw, m, n, k: (draw.normal(m, k), draw.normal(n, k), draw.normal(n)),
         2,
         lambda t, x, w, b: t.nn.functional.linear(x, w, b),
         depth=_terms,
     ),
     of_primitive(
+        "linear_gelu",
+        _HIDDEN,
+        lambda draw, m, n, k: (draw.normal(m, k), draw.normal(n, k), draw.normal(n)),
+        2,
+        lambda t, x, w, b: _gelu(t, t.nn.functional.linear(x, w, b)),
+        parameters={"approximate": "tanh"},
+        depth=_terms,
+        dtypes=_LOW,
+    ),
+    of_primitive(
+        "matmul_gelu_backward",
+        _HIDDEN,
+        lambda draw, m, n, k: (draw.normal(m, k), draw.normal(k, n), draw.normal(m, n)),
+        2,
+        lambda t, g, w, x: t.ops.aten.gelu_backward(g @ w, x, approximate="tanh"),
+        parameters={"approximate": "tanh"},
+        depth=_terms,
+        dtypes=_LOW,
+    ),
+    of_primitive(
         "column_sum",
-        {"tiny": [(65, 33)], "small": [(1024, 1024)], "large": [(16384, 4096)]},
+        {
+            "tiny": [(65, 33)],
+            "small": [(1024, 1024)],
+            "large": [(65536, 768), (65536, 3072), (16384, 4096)],
+        },
         lambda draw, rows, columns: (draw.normal(rows, columns),),
         1,
         lambda t, x: x.sum(0),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tapegrad.optim.steps.chunks import together
 
-from .case import Case
+from .case import UP_TO_FLOAT32, Case, of_primitive
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
 _TENSORS = 100
@@ -211,6 +211,16 @@ def _adam_case(name: str, decoupled: bool, tensors: int = 1) -> Case:
 
 
 CASES = [
+    of_primitive(
+        "joint_norm",
+        _MANY,
+        lambda draw, count, n: tuple([draw.normal(n) for _ in range(count)]),
+        2,
+        lambda t, *grads: t.nn.utils.get_total_norm(grads),
+        parameters={"order": 2.0},
+        depth=lambda count, n: count * n,
+        dtypes=UP_TO_FLOAT32,
+    ),
     _case("sgd_step", "pgm", {**_SGD, "first_step": False}, 6, _sgd, _fused_sgd),
     _adam_case("adam_step", False),
     _adam_case("adamw_step", True),
