@@ -7,7 +7,6 @@ in the accumulator's dtype, an array of its own, to which more is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .dtypes import accumulator
@@ -39,7 +38,7 @@ class Parts:
         self.xp, self.shape, self.dtype = xp, tuple(shape), dtype
         self.parts: list[tuple[Any, tuple, Array]] = []
 
-    def add(self, primitive: Any, saved: Iterable, g: Array) -> None:
+    def add(self, primitive: Any, saved: Any, g: Array) -> None:
         """``g`` is the gradient of the part that a node of this primitive took."""
         self.parts.append((primitive, tuple(saved), g))  # hooks may keep what is saved
 
