@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .capture import capturing
 from .commit import fork_safe_lock
 from .devices import Device, after_waiting, pinned_zeros, wait
 
@@ -49,11 +50,20 @@ class out_of_range:
         if kind is not None:
             return
         if device.type != "cuda":
-            if self.note[0]:
-                raise error(int(self.note[1]), *facts)
+            self._raise_noted()
+            recording = capturing()
+            if recording is not None and recording.insert is not None:
+                recording.insert(self._raise_noted)
         elif at_once:
             wait(device)
             raise_found()
+
+    def _raise_noted(self) -> None:
+        _, error, facts = self.key
+        if self.note[0]:
+            self.note[0], index = 0, int(self.note[1])
+            self.note[1] = 0
+            raise error(index, *facts)
 
 
 def raise_found() -> None:

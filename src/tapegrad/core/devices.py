@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .capture import capturing, refuse
+
 TYPES = ("cpu", "cuda", "emulated")
 
 # Plain bodies by primitive name: body(xp, *arrays, **parameters).
@@ -92,6 +94,7 @@ class Device:
     _xp: Any
     array_type: type
     type: str
+    _library: Any = None  # what computes instead of the array library, while work is recorded
     _known: ClassVar[dict[tuple[str, int | None], Device]] = {}
 
     def __new__(cls, spec: Any = "cpu", index: int | None = None) -> Device:
@@ -128,6 +131,8 @@ class Device:
         Raises RuntimeError, with what to do, without CuPy, a driver or that GPU, and in a process
         forked after CUDA was used.
         """
+        if self._library is not None:
+            return self._library
         return _cupy(self.index) if self.type == "cuda" else np
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
@@ -387,6 +392,19 @@ def _after_fork() -> None:
             device.__dict__.pop("xp", None)
 
 
+def compute_with(device: Device, library: Any = None) -> None:
+    """Let a device's operations, looked up anew, compute with this library instead of its own; with
+    its own again for None."""
+    device._library = library
+    device._ops = Operations(device)
+    device._xp = Namespace(device._ops)
+    for name in ("ops", "xp"):
+        vars(device).pop(name, None)
+    if device.type != "cuda":
+        device.ops, device.xp = device._ops, device._xp
+    forget_implementations()
+
+
 def failures_raise(library: Any) -> Any:
     """Within this, a factorisation that fails raises the library's LinAlgError; CuPy's would
     return arbitrary numbers otherwise."""
@@ -451,11 +469,21 @@ def pinned_zeros(count: int) -> np.ndarray:
     return zeros_pinned(count, np.int64)
 
 
+def before_reading(array: Any) -> None:
+    """Raise CaptureError if the values of an array, which the host wants, are not there yet, as its
+    device's work is being recorded."""
+    recording = capturing()
+    if recording is not None and recording.holds(array):
+        refuse("needs values of the device on the host, which would have to wait for them")
+
+
 def to_numpy(array: Any) -> np.ndarray:
     """The array itself if it is NumPy's, else a copy on the host, after waiting for the GPU.
 
-    Raises RuntimeError in a process forked after CUDA was used.
+    Raises RuntimeError in a process forked after CUDA was used, and CaptureError while the
+    device's work is recorded.
     """
+    before_reading(array)
     if isinstance(array, (np.ndarray, np.generic)):
         return np.asarray(array)
     if _is_fork:

@@ -104,6 +104,19 @@ Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
 launchers = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
+# What is called instead of each launcher, if anything: with the device, the launcher and what it
+# takes. A recording notes launches so, and the blocking mode waits for them.
+_instead: Callable | None = None
+
+
+def set_instead(call: Callable | None) -> Callable | None:
+    """Let launches run ``call(device, launcher, arguments)``; None: the launcher alone. Returns
+    what was called before."""
+    global _instead
+    before, _instead = _instead, call
+    return before
+
+
 def launch(device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
@@ -113,7 +126,10 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any, among: Known 
     launch fails.
     """
     function = among[device.type][name, dtype]
-    return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
+    stream = current_stream(device) if device.type == "cuda" else 0
+    if _instead is not None:
+        return _instead(device, function, (*arguments, stream))
+    return function(*arguments, stream)
 
 
 def prepared_launch(
@@ -122,7 +138,10 @@ def prepared_launch(
     """What ``launch`` would call, for changes that are made all at once (``core/commit.py``).
     ``reaches`` are arrays whose addresses the kernel finds in others."""
     stream = current_stream(device) if device.type == "cuda" else 0
-    prepared = partial(launchers[device.type][name, dtype], *arguments, stream)
+    function = launchers[device.type][name, dtype]
+    prepared = partial(function, *arguments, stream)
+    if _instead is not None:
+        prepared = partial(_instead, device, function, (*arguments, stream))
     # Elsewhere no line of Python stands between.
     if reaches and hasattr(library(device.type), "checks_accesses"):
         return partial(_call_watched, device, reaches, prepared)

@@ -92,13 +92,13 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
             start += address(array) - address(whole)
         view = np.ndarray(shape, array.dtype, whole, start, steps)
         view.flags.writeable = array.flags.writeable
-        return view
+        return view if type(array) is np.ndarray else view.view(type(array))
     interface = dict(array.__array_interface__)
     interface.update(
         shape=shape, strides=steps, data=(interface["data"][0] + start, not array.flags.writeable)
     )
     # ml_dtypes' bfloat16 comes through as two bytes.
-    return np.asarray(_Memory(array, interface)).view(array.dtype)
+    return np.asarray(_Memory(array, interface)).view(array.dtype, type(array))
 
 
 def stretch(array: Any) -> Any:
@@ -115,7 +115,7 @@ def within(memory: Any, dtype: Any, shape: tuple, strides: tuple, start: int) ->
         return window(memory, shape, tuple(s // n for s in strides), start // n)
     raw = memory.view(np.uint8)
     if isinstance(raw, np.ndarray):
-        return np.ndarray(shape, dtype, raw, start, strides)
+        return np.ndarray(shape, dtype, raw, start, strides).view(type(raw))
     return type(raw)(shape, dtype, raw.data + start, strides)
 
 
@@ -132,7 +132,7 @@ def memory(array: Any) -> Any:
 
 def owner(array: Any) -> Any:
     """The array that owns the memory, or what is known of it."""
-    kind = type(array)
+    kind = np.ndarray if isinstance(array, np.ndarray) else type(array)
     while isinstance(array.base, kind):
         array = array.base
     return array

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import dtypes, formats, printing
 from .commit import commit
-from .devices import Device, has_waited, to_numpy
+from .devices import Device, before_reading, has_waited, to_numpy
 from .fields import FIELDS, StorageFields, TensorFields
 from .memory import address, byte_range, stretch, within
 from .modes import flag
@@ -533,6 +533,7 @@ class Tensor(_Base):
             raise RuntimeError(
                 f"[item] needs a tensor of one element, this one has shape {tuple(self.shape)}"
             )
+        before_reading(self._array)
         value = self._array.item()
         if self._device.type == "cuda":
             has_waited()

@@ -224,7 +224,8 @@ if not _TYPE_CHECKING:
         __name__,
         {
             "amp": "amp",
-            "graphs": "CUDAGraph graph graphs make_graphed_callables",
+            "graphs": "CUDAGraph CaptureError graph graph_pool_handle graphs "
+            "is_current_stream_capturing make_graphed_callables make_graphed_step",
             "memory": "OutOfMemoryError ipc_collect max_memory_allocated max_memory_cached "
             "max_memory_reserved mem_get_info memory memory_allocated memory_cached "
             "memory_reserved memory_stats memory_summary reset_accumulated_memory_stats "

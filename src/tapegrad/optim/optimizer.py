@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.caller import tensor_xp
+from tapegrad.core.capture import capturing, refuse
 from tapegrad.core.devices import CPU, bodies
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.quiet import noisy, quiet
@@ -20,6 +21,7 @@ from .number import counted, is_number, kept_number, plain
 from .saved import Saved
 from .steps import options_of
 from .steps.chunks import Prepared, together
+from .steps.kernels import record_step
 from .steps.loops import add_all
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
@@ -206,35 +208,48 @@ class Optimizer(Saved):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        work: list[tuple] = []
+        work = []
         for group in self.param_groups:
-            mine = [(p, self.state[p]) for p in group["params"] if p._grad is not None]
-            recorded = bool(group.get("differentiable"))
-            for p, state in mine:
-                self._require_alike(p, state)
-                if recorded and p.is_leaf and p.requires_grad:
+            mine = [(p, p._grad) for p in group["params"] if p._grad is not None]
+            for p, _ in mine:
+                self._require_alike(p, self.state[p])
+                if group.get("differentiable") and p.is_leaf and p.requires_grad:
                     raise RuntimeError(
                         f"{type(self).__name__}.step: a parameter of shape {tuple(p.shape)} is a "
                         "leaf that requires grad: with differentiable=True optimize p.clone()"
                     )
             if mine:
-                numbers = group if recorded else _plain(group)
-                work.append((mine, recorded, self._used(numbers), self._options(numbers), numbers))
+                work.append((group, mine))
+        recording = capturing()
+        if recording is not None:
+            record_step(recording, partial(self._prepare, work))
+            return loss
+        prepared = self._prepare(work)
+        (quiet(prepared.make) if noisy() else prepared.make)()
+        return loss
+
+    def _prepare(self, work: list[tuple[dict, list]]) -> Prepared:
+        """The steps of these groups' parameters, with the gradients beside them, which nothing has
+        made yet (but those that are recorded on the tape)."""
         change = f"optim.{type(self).__name__}.step"
         update = quiet(self._update) if noisy() else self._update
+        ready = []
+        for group, mine in work:
+            recorded = bool(group.get("differentiable"))
+            numbers = group if recorded else _plain(group)
+            ready.append((mine, recorded, self._used(numbers), self._options(numbers), numbers))
         with together() as prepared:
-            for mine, recorded, *how in work:
+            for mine, recorded, *how in ready:
                 if recorded:
                     with enable_grad():
-                        for p, state in mine:
-                            self._update_on_tape(p, state, *how)
+                        for p, _ in mine:
+                            self._update_on_tape(p, self.state[p], *how)
                     continue
                 for p, _ in mine:
                     p._bump(change)
-                for p, state in self._update_in_loops(prepared, mine, *how):
-                    update(p, state, *how)
-        (quiet(prepared.make) if noisy() else prepared.make)()
-        return loss
+                for p, grad in self._update_in_loops(prepared, mine, *how):
+                    update(p, grad, self.state[p], *how)
+        return prepared
 
     def _require_alike(self, p: Tensor, state: dict[str, Any]) -> None:
         """Raise RuntimeError if the gradient or the state do not fit: a kernel would write past
@@ -311,6 +326,8 @@ class Optimizer(Saved):
                 if value is not None:
                     new[key] = value
             kept.append(value)
+        if new and capturing() is not None:
+            refuse("an optimizer makes its state at the first step: call step() once before")
         if "first_step" in options:
             options = {**options, "first_step": bool(new)}
         if self.counts_steps:
@@ -333,8 +350,8 @@ class Optimizer(Saved):
         kept = tuple([key if key in used else None for key in self.kept_arrays])
         try:
             rows = [
-                (p._array, p._grad._array, *[state[key]._array for key in kept if key])
-                for p, state in mine
+                (p._array, grad._array, *[self.state[p][key]._array for key in kept if key])
+                for p, grad in mine
             ]
         except KeyError:  # a first step
             return mine
@@ -342,13 +359,12 @@ class Optimizer(Saved):
             options = {**options, "first_step": False}
         return [mine[i] for i in add_all(prepared, self.step_name, rows, kept, options)]
 
-    def _update(self, p: Tensor, state: dict[str, Any], *how: Any) -> None:
+    def _update(self, p: Tensor, grad: Tensor, state: dict[str, Any], *how: Any) -> None:
         """Call the step with the parameter, its gradient, the arrays that it keeps and the options.
         What is new in the state comes with the step."""
-        assert p._grad is not None
         kept, options, then = self._prepared(p, state, *how)
         arrays = [None if x is None else x._array for x in kept]
-        p._device.ops[self.step_name](p._array, p._grad._array, *arrays, then=then, **options)
+        p._device.ops[self.step_name](p._array, grad._array, *arrays, then=then, **options)
 
     def _update_on_tape(self, p: Tensor, state: dict[str, Any], *how: Any) -> None:
         kept, options, then = self._prepared(p, state, *how)

@@ -56,7 +56,7 @@ def _broadcast_to(xp: Any, x: Array, *, shape: tuple[int, ...]) -> Array:
         return xp.library.broadcast_to(x, shape)  # the engine sees by its base that it is a view
     if x.size == 1 and x.dtype.kind != "V":
         # NumPy's own broadcast_to costs five times as much as this, the gradient of every sum.
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        return type(x)(shape, x.dtype, x, 0, (0,) * len(shape))
     lead = len(shape) - x.ndim
     if lead < 0 or any(n not in (1, m) for n, m in zip(x.shape, shape[lead:], strict=True)):
         raise ValueError(f"shape {x.shape} does not broadcast to {shape}")

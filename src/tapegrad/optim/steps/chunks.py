@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.capture import capturing, refuse
 from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.modes import holds
@@ -78,6 +79,10 @@ class Prepared:
         """Make them, launches first: one that is refused leaves what it would do uncounted."""
         launches = [call for table in self.tables.values() for call in table.calls()]
         deque(chain(map(partial.__call__, launches), chain.from_iterable(self.calls)), 0)
+
+    def count(self) -> None:
+        """Make what comes with the steps, and not the launches: a recording has made those."""
+        deque(chain.from_iterable(self.calls), 0)
 
 
 _together: ContextVar[Prepared | None] = ContextVar("steps that are prepared", default=None)
@@ -197,6 +202,8 @@ def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
 
 def make(calls: Iterable, then: Then) -> None:
     """Ask for the results of all calls, and then of ``then``: now, or together with others."""
+    if capturing() is not None:
+        refuse("the numbers of this step are the host's, no kernel reads them from the device")
     if then is not None:
         calls = chain(calls, map(partial.__call__, (then,)))
     prepared = _together.get()

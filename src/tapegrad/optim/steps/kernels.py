@@ -6,17 +6,20 @@ the steps are made, one launch does all of its rows (kernels/optimizer.cu)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from struct import pack
 from typing import Any
 
 import numpy as np
 
+from tapegrad.core.capture import Capture, CaptureError, refuse
 from tapegrad.core.devices import Device, device_count, make_current
 from tapegrad.core.kernels import kernel, prepared_launch
 from tapegrad.core.memory import Array, address
 
-from .chunks import Then, in_table
+from .chunks import Prepared, Then, in_table
 from .scalars import NUMBERS
 
 CHUNK = 4096  # elements that a block works on at a time
@@ -27,7 +30,8 @@ class Table:
 
     def __init__(self, device: Device, launcher: str, dtype: Any) -> None:
         self.device, self.launcher, self.dtype = device, launcher, dtype
-        self.rows: list[bytes] = []
+        self.places: list[bytes] = []  # of each row: where its chunks begin, its size, its arrays
+        self.numbers: list[bytes] = []
         self.chunks = 0
         self.arrays: list[Any] = []  # none of them may go before the launch
 
@@ -36,21 +40,58 @@ class Table:
         size = arrays[0].size
         if size == 0:
             return
-        words = f"2q{len(arrays)}Q{len(numbers)}d"
-        self.rows.append(pack(words, self.chunks, size, *map(address, arrays), *numbers))
+        places = (self.chunks, size, *map(address, arrays))
+        self.places.append(pack(f"2q{len(arrays)}Q", *places))
+        self.numbers.append(pack(f"{len(numbers)}d", *numbers))
         self.chunks += -(-size // CHUNK)
         self.arrays.extend(arrays)
 
-    def calls(self) -> list[partial]:
-        """What makes the launch. The table is on its way to the device's memory by then."""
+    def words(self) -> np.ndarray:
+        """The rows, as the launch reads them."""
+        parts = chain.from_iterable(zip(self.places, self.numbers, strict=True))
+        return np.frombuffer(b"".join(parts), np.int64)
+
+    def calls(self, rows: Array = None) -> list[partial]:
+        """What makes the launch, of a table in the device's memory: without one, it is on its way
+        there by then."""
         device = self.device
-        rows = device.ops["asarray"](np.frombuffer(b"".join(self.rows), np.int64))
-        sizes = (len(self.rows), self.chunks, CHUNK)
+        if rows is None:
+            rows = device.ops["asarray"](self.words())
+        sizes = (len(self.places), self.chunks, CHUNK)
         launch = prepared_launch(
             device, self.launcher, self.dtype, rows, *sizes, reaches=self.arrays
         )
         several = device.type == "cuda" and device_count() > 1
         return [partial(make_current, device), launch] if several else [launch]
+
+
+def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
+    """Record the launches of a step that ``prepare()`` prepares. It does so again before each
+    replay, which counts the step, and whose tables have the numbers of that time."""
+    prepared = latest = prepare()
+
+    def again() -> None:
+        nonlocal latest
+        latest = prepare()
+        for key, table in prepared.tables.items():
+            if latest.tables[key].places != table.places:
+                raise CaptureError(
+                    "[replay] a parameter, or its optimizer's state, lies elsewhere than when the "
+                    "step was recorded: change tensors in place, or record the step again"
+                )
+        latest.count()
+
+    recording.before_each.append(again)
+    for key, table in prepared.tables.items():
+        if not isinstance(table, Table) or table.device is not recording.device:
+            refuse(f"parameters are on another device than {recording.device}, which is recorded")
+        rows = recording.live(table.words(), partial(_words_of, lambda: latest, key))
+        for call in table.calls(rows):
+            call()
+
+
+def _words_of(latest: Callable[[], Prepared], key: Any) -> np.ndarray:
+    return latest().tables[key].words()
 
 
 def _launch_step(name: str) -> None:
