@@ -167,7 +167,7 @@ void launch_attention(const Heads<T>& o, float* ends, const Attention<T>& of, in
 // columns and dim are at least 1, dim at most 256.
 template <class T>
 void attention_forward(T* o, float* ends, const T* q, const T* k, const T* v, const uint8_t* seen,
-                       const T* bias, int64_t batch, int64_t heads, int64_t kv_heads, int64_t rows,
+                       const T* bias, const uint64_t* start, int64_t batch, int64_t heads, int64_t kv_heads, int64_t rows,
                        int64_t columns, int64_t dim, int64_t o_batch, int64_t o_head, int64_t o_row,
                        int64_t q_batch, int64_t q_head, int64_t q_row, int64_t k_batch, int64_t k_head,
                        int64_t k_row, int64_t v_batch, int64_t v_head, int64_t v_row, int64_t mask_batch,
@@ -179,7 +179,7 @@ void attention_forward(T* o, float* ends, const T* q, const T* k, const T* v, co
                           {v, v_batch, v_head, v_row},
                           heads, kv_heads, rows, columns, int(dim), float(scale * log2_of_e), causal,
                           seen, bias, mask_batch, mask_head, mask_row, mask_column,
-                          uint32_t(std::ceil(p * 16777216.0)), float(1.0 - p), seed, offset};
+                          uint32_t(std::ceil(p * 16777216.0)), float(1.0 - p), seed, offset, start};
     const Heads<T> to{o, o_batch, o_head, o_row};
     for_dim(dim, [&](auto filled) {
         if (of.has_extras()) {

@@ -41,6 +41,7 @@ struct Attention {
     uint32_t threshold;
     float keep_probability;
     uint64_t seed, offset;
+    const uint64_t* start;  // null, or where the stream of random numbers begins (philox.cuh)
 
     bool has_extras() const { return seen || bias || threshold > 0; }
 };
@@ -51,7 +52,10 @@ class Scores {
   public:
     __device__ Scores(const Attention<T>& of, int64_t batch, int64_t head)
         : of_(of), mask_(batch * of.mask_batch + head * of.mask_head),
-          first_(uint64_t(batch * of.heads + head) * of.rows * of.columns) {}
+          first_(uint64_t(batch * of.heads + head) * of.rows * of.columns), seed_(of.seed),
+          offset_(of.offset) {
+        if constexpr (has_extras) begin_stream(of.start, seed_, offset_);
+    }
 
     // Whether all queries from `row` on look at all keys of a tile. (Those beyond the last are zeros, and
     // count nowhere.)
@@ -80,7 +84,7 @@ class Scores {
     // Whether a weight is kept, where weights are dropped: 1 or 0.
     __device__ float kept(int64_t row, int64_t column) const {
         const uint64_t index = first_ + uint64_t(row) * of_.columns + column;
-        const uint4 words = philox_block(index / philox_words, of_.seed, of_.offset);
+        const uint4 words = philox_block(index / philox_words, seed_, offset_);
         const unsigned place = index % philox_words;
         const unsigned word = place < 2 ? (place == 0 ? words.x : words.y)
                                         : (place == 2 ? words.z : words.w);
@@ -93,7 +97,7 @@ class Scores {
   private:
     const Attention<T>& of_;
     int64_t mask_;
-    uint64_t first_;
+    uint64_t first_, seed_, offset_;
 };
 
 // sums += left right^T of tiles that both lie along the heads' dimension: `count` strips of 16 lines from

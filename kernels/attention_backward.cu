@@ -201,7 +201,7 @@ void launch_backward(const Heads<T>& first, const Heads<T>& second, const Attent
 template <class T>
 void attention_backward(T* dq, T* dk, T* dv, float* deltas, const T* gradient, const T* o, const float* ends,
                         const T* q, const T* k, const T* v, const uint8_t* seen, const T* bias,
-                        int64_t batch, int64_t heads, int64_t kv_heads, int64_t rows, int64_t columns,
+                        const uint64_t* start, int64_t batch, int64_t heads, int64_t kv_heads, int64_t rows, int64_t columns,
                         int64_t dim, int64_t dq_batch, int64_t dq_head, int64_t dq_row, int64_t dk_batch,
                         int64_t dk_head, int64_t dk_row, int64_t dv_batch, int64_t dv_head, int64_t dv_row,
                         int64_t gradient_batch, int64_t gradient_head, int64_t gradient_row,
@@ -215,7 +215,7 @@ void attention_backward(T* dq, T* dk, T* dv, float* deltas, const T* gradient, c
                           {v, v_batch, v_head, v_row},
                           heads, kv_heads, rows, columns, int(dim), float(scale * log2_of_e), causal,
                           seen, bias, mask_batch, mask_head, mask_row, mask_column,
-                          uint32_t(std::ceil(p * 16777216.0)), float(1.0 - p), seed, offset};
+                          uint32_t(std::ceil(p * 16777216.0)), float(1.0 - p), seed, offset, start};
     const Heads<const T> arrived{gradient, gradient_batch, gradient_head, gradient_row};
     const Heads<T> to_q{dq, dq_batch, dq_head, dq_row}, to_k{dk, dk_batch, dk_head, dk_row};
     const Heads<T> to_v{dv, dv_batch, dv_head, dv_row}, none{};

@@ -16,6 +16,15 @@ __device__ inline uint4 philox4x32_10(uint4 counter, uint2 key) {
     return counter;
 }
 
+// A launch that is recorded and replayed draws other numbers every time: its seed is start[0], and its
+// offset counts from start[1]. Null for others.
+__device__ inline void begin_stream(const uint64_t* start, uint64_t& seed, uint64_t& offset) {
+    if (start != nullptr) {
+        seed = start[0];
+        offset += start[1];
+    }
+}
+
 __device__ inline uint4 philox_block(uint64_t block, uint64_t seed, uint64_t offset) {
     return philox4x32_10(make_uint4(unsigned(block), unsigned(block >> 32), unsigned(offset),
                                     unsigned(offset >> 32)),

@@ -560,9 +560,17 @@ def given_mask(mask: Any) -> list[In | None]:
     return [In(mask.view(np.uint8)), None] if mask.dtype == bool else [None, In(mask)]
 
 
+def begun(number: int, numbers: dict[str, Any]) -> tuple[In | None, list]:
+    """Where a stream of random numbers begins, in every other call an array, and the numbers."""
+    if number % 2 == 0:
+        return None, [*numbers.values()]
+    start = np.array([numbers["seed"], numbers["offset"]], np.uint64)
+    return In(start), [*(numbers | {"seed": 3, "offset": 0}).values()]
+
+
 @row("attention_forward", dtypes=BY_TENSOR_CORES, slack=2, cancels=1)
 def attention_forward(draw: Draw) -> Iterator[Call]:
-    for how in ATTENDED:
+    for number, how in enumerate(ATTENDED):
         arrays, numbers = attended_arrays(draw, how)
         q, k, v, mask = (arrays[name] for name in ("q", "k", "v", "mask"))
         heads = Heads(how.beside)
@@ -571,10 +579,11 @@ def attention_forward(draw: Draw) -> Iterator[Call]:
             o, _ = reference("flash_attention", q, k, v, mask, **numbers)
         ends = attention_ends(q, k, mask, SCALE, how.causal)
         stored = [heads.stored(x) for x in (q, k, v)]
+        start, given = begun(number, numbers)
         yield [
-            Out(heads.order(o)), Out(ends, np.float32), *stored, *given_mask(mask), *how.sizes,
-            *heads.strides(heads.order(o)), *(s for x in stored for s in heads.strides(x.array)),
-            *mask_strides(mask), *numbers.values(),
+            Out(heads.order(o)), Out(ends, np.float32), *stored, *given_mask(mask), start,
+            *how.sizes, *heads.strides(heads.order(o)),
+            *(s for x in stored for s in heads.strides(x.array)), *mask_strides(mask), *given,
         ]  # fmt: skip
 
 
@@ -590,7 +599,7 @@ def attention_to_one_key(draw: Draw) -> Iterator[Call]:
         ends[:, 0] = np.float32(256 * dim) * np.float32(math.log2(math.e))
         stored = [Heads().stored(x) for x in (q, k, v)]
         yield [
-            Out(wide(v[:, :, chosen])), Out(ends, np.float32), *stored, None, None,
+            Out(wide(v[:, :, chosen])), Out(ends, np.float32), *stored, None, None, None,
             1, 1, 1, rows, columns, dim, 0, 0, dim,
             *(s for x in stored for s in (0, 0, x.array.shape[3])), 0, 0, 0, 0,
             1.0, False, 0.0, 0, 0,
@@ -618,11 +627,11 @@ def attention_backward(draw: Draw) -> Iterator[Call]:
                 made[i] = None
         stored = [heads.stored(x) for x in (g, o, q, k, v)]
         g_stored, o_stored, *others = stored
+        start, options = begun(number, numbers)
         yield [
             *made, Scratch(ends.size // 2, np.float32), g_stored, o_stored, In(ends), *others,
-            *given_mask(mask), *how.sizes, *strides,
-            *(s for x in stored for s in heads.strides(x.array)), *mask_strides(mask),
-            *numbers.values(),
+            *given_mask(mask), start, *how.sizes, *strides,
+            *(s for x in stored for s in heads.strides(x.array)), *mask_strides(mask), *options,
         ]  # fmt: skip
 
 
@@ -913,6 +922,19 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
         ]  # fmt: skip
 
 
+@row("sort_rows", dtypes=(None,), exact=True)
+def sort_rows(draw: Draw) -> Iterator[Call]:
+    for count, rows in ((0, 5), (1, 1), (33, 255), (5000, 256), (5000, 2), (4097, 70_000)):
+        keys = draw.random.integers(0, rows, count)
+        if count > 40:  # what is out of range comes last
+            keys[::7] = draw.random.integers(-3, rows + 3, len(keys[::7]))
+        clamped = np.where((keys >= 0) & (keys < rows), keys, rows)
+        order = np.argsort(clamped, kind="stable")
+        scratch = Scratch(draw.library.sort_scratch(count), np.int64)
+        results = Out(order, np.int64), Out(clamped[order], np.int64)
+        yield [*results, scratch, In(keys), count, rows]
+
+
 # ---- random numbers ----
 
 
@@ -939,7 +961,10 @@ SEEDS = ((0, 0), (2**63 + 12345, 2**40 + 7))
 @row("philox", dtypes=(None,), exact=True)
 def philox(draw: Draw) -> Iterator[Call]:
     for n, (seed, offset) in itertools.product(LENGTHS, SEEDS):
-        yield [Out(philox_words(n, seed, offset), np.uint32), n, seed, offset]
+        words = Out(philox_words(n, seed, offset), np.uint32)
+        yield [words, None, n, seed, offset]
+        start = np.array([seed, max(offset - 7, 0)], np.uint64)
+        yield [words, In(start), n, 99, min(offset, 7)]
 
 
 @row("dropout")
@@ -948,7 +973,9 @@ def dropout(draw: Draw) -> Iterator[Call]:
         seed, offset = SEEDS[1]
         x = draw.normal(n)
         kept = (philox_words(n, seed, offset) >> 8) >= math.ceil(p * 2**24)
-        yield [Out(np.where(kept, wide(x) / (1 - p), 0)), In(x), n, p, seed, offset]
+        y, start = Out(np.where(kept, wide(x) / (1 - p), 0)), In(np.array([seed, 5], np.uint64))
+        yield [y, In(x), None, n, p, seed, offset]
+        yield [y, In(x), start, n, p, 99, offset - 5]
 
 
 # ---- optimizers ----

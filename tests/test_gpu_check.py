@@ -526,7 +526,7 @@ def test_launches_are_counted_and_questions_are_not() -> None:
     assert counter.column_sum_partials(4, 5) > 0
     assert counter.launches == 0
     words = np.empty(4, np.uint32)
-    counter.philox(words.ctypes.data, 4, 0, 0, 0)
+    counter.philox(words.ctypes.data, None, 4, 0, 0, 0)
     assert counter.launches == 1
 
 

@@ -306,7 +306,7 @@ WRONG: list[tuple[tuple, type, str]] = [
     ((*RELU, 0, 0, np.int64(0)), TypeError, r"argument 2 must be a Python int.*numpy\.int64"),
     (("elu_forward", "float32", 0, 0, 0, None), TypeError, "argument 3 must be a Python number"),
     ((*RELU, 0, 0, 2**63), OverflowError, "int"),
-    (("dropout", "float32", 0, 0, 0, 0.5, -1, 0), OverflowError, "unsigned"),
+    (("dropout", "float32", 0, 0, 0, 0, 0.5, -1, 0), OverflowError, "unsigned"),
     ((*RELU, 0, 0), TypeError, r"takes 4 arguments, the stream .*got 3"),
     ((*RELU, 0, 0, 0, 0), TypeError, r"takes 4 arguments, the stream .*got 5"),
     (("warp_drive", "float32"), MISSING, r"\[warp_drive\] no such launcher for float32"),

@@ -112,6 +112,12 @@ def add_at(xp: Any, target: Array, index: Any, values: Array) -> None:
     xp.library.add.at(target, index, values)
 
 
+_sort_rows = launching(
+    "sort_rows",
+    "at[n] -> order[n], sorted[n]; scratch[room]",
+    int64="at order sorted scratch",
+    asked={"room": "sort_scratch"},
+)
 _sum_sorted = launching(
     "embedding_backward",
     "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]; chunks[parts, cols]",
@@ -124,8 +130,8 @@ _sum_sorted = launching(
 def sum_in_order(device: Device, lines: Array, at: Array, *, rows: int) -> Array:
     """(rows, cols): of the (n, cols) lines those added up whose ``at`` (int64) is the row, without
     atomics: in the order in which they stand, of many in chunks, always with the same bits."""
-    order = device.ops["argsort"](at, kind="stable")
-    return _sum_sorted(device, lines, order, at[order], rows=rows)
+    order, ordered = _sort_rows(device, at, rows=rows)
+    return _sum_sorted(device, lines, order, ordered, rows=rows)
 
 
 @override("add_at", "cuda", "emulated")

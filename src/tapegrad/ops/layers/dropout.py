@@ -15,7 +15,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import write_result
-from tapegrad.ops.sampling.philox import current_generator, pieces
+from tapegrad.ops.sampling.philox import Seed, current_generator, pieces, start_of
 
 # Where drawing costs less than memory, in the kernel, the backward pass draws the same numbers
 # again. NumPy's words take longer than all else in a step of dropout: there the mask is kept, of a
@@ -30,7 +30,7 @@ def _scaled(xp: Any, x: Any, dropped: Any, p: float) -> Any:
     return y
 
 
-def _again(xp: Any, g: Any, dropped: Any, p: float, seed: int, offset: int) -> Any:
+def _again(xp: Any, g: Any, dropped: Any, p: float, seed: Seed, offset: int) -> Any:
     """The gradient: dropout of what arrives."""
     if isinstance(g, Tensor):
         return xp.dropout(g, p=p, seed=seed, offset=offset)
@@ -41,7 +41,7 @@ def _again(xp: Any, g: Any, dropped: Any, p: float, seed: int, offset: int) -> A
 
 @primitive("dropout", vjp=(_again,), extras=("dropped",))
 @in_float32
-def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> tuple:
+def _dropout(xp: Any, x: Array, *, p: float, seed: Seed, offset: int) -> tuple:
     dropped = xp.empty(x.shape, dtype=bool)
     flat, least = dropped.reshape(-1), xp.library.uint32(math.ceil(p * 2**24))
     for piece in pieces(flat):
@@ -51,22 +51,23 @@ def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> tuple:
     return _scaled(xp, x, dropped, p), dropped
 
 
-_drop_anew = launching("dropout", "x[*n] -> y[*n]")
+_drop_anew = launching("dropout", "x[*n], start[2] -> y[*n]", uint64="start")
 
 
 @kernel("dropout")
-def _dropout_kernel(device: Device, x: Array, *, p: float, seed: int, offset: int) -> tuple:
-    return _drop_anew(device, x, p=p, seed=seed, offset=offset), None
+def _dropout_kernel(device: Device, x: Array, *, p: float, seed: Seed, offset: int) -> tuple:
+    start, seed = start_of(seed)
+    return _drop_anew(device, x, start, p=p, seed=seed, offset=offset), None
 
 
-def _alpha_rule(xp: Any, g: Array, p: float, scale: float, seed: int, offset: int) -> Any:
+def _alpha_rule(xp: Any, g: Array, p: float, scale: float, seed: Seed, offset: int) -> Any:
     return _again(xp, g, None, p, seed, offset) * (scale * (1 - p))
 
 
 @primitive("alpha_dropout", vjp=(_alpha_rule,))
 @in_float32
 def _alpha_dropout(
-    xp: Any, x: Array, *, p: float, scale: float, low: float, seed: int, offset: int
+    xp: Any, x: Array, *, p: float, scale: float, low: float, seed: Seed, offset: int
 ) -> Array:
     """scale * x, or scale * low where dropped, all shifted back to mean 0."""
     keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset)[0] > 0

@@ -19,6 +19,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.linalg.matmul import transposed
 from tapegrad.ops.linalg.matmul_kernels import lies_in_packs, with_gaps
+from tapegrad.ops.sampling.philox import Seed, start_of
 
 MOST = 256  # the largest dimension of a head
 # The smallest of float32: tensor cores cut what they add, and where that is little, the composition
@@ -123,7 +124,7 @@ def flash_attention_backward(
     scale: float,
     causal: bool,
     p: float,
-    seed: int,
+    seed: Seed,
     offset: int,
     needs: tuple[bool, ...],
 ) -> tuple:
@@ -162,7 +163,7 @@ def flash_attention(
     scale: float,
     causal: bool,
     p: float,
-    seed: int,
+    seed: Seed,
     offset: int,
 ) -> tuple:
     """dropout(softmax(q k^T * scale + mask)) v; each head of k and v serves several of q. Kept for
@@ -248,7 +249,7 @@ def _forward(
     scale: float,
     causal: bool,
     p: float,
-    seed: int,
+    seed: Seed,
     offset: int,
 ) -> Any:
     masks = _masks(q, mask)
@@ -258,8 +259,10 @@ def _forward(
     o = _like(device, q)
     ends = device.ops["empty"]((*q.shape[:-1], 2), accumulator(q.dtype))
     lying = (*_sizes(q, k), *_strides(o, q, k, v), *masks[2:])
+    start, seed = start_of(seed)
     numbers = (float(scale), causal, float(p), seed, offset)
-    launch(device, "attention_forward", q.dtype, o, ends, q, k, v, *masks[:2], *lying, *numbers)
+    arrays = (o, ends, q, k, v, *masks[:2], start)
+    launch(device, "attention_forward", q.dtype, *arrays, *lying, *numbers)
     return o, ends
 
 
@@ -277,7 +280,7 @@ def _backward(
     scale: float,
     causal: bool,
     p: float,
-    seed: int,
+    seed: Seed,
     offset: int,
     needs: tuple[bool, ...],
 ) -> Any:
@@ -293,7 +296,8 @@ def _backward(
         result = device.ops["contiguous"](result)
     deltas = device.ops["empty"](q.shape[:-1], ends.dtype)
     lying = (*_sizes(q, k), *_strides(*made, g, result, q, k, v), *masks[2:])
+    start, seed = start_of(seed)
     numbers = (float(scale), causal, float(p), seed, offset)
-    arrays = (*made, deltas, g, result, ends, q, k, v, *masks[:2])
+    arrays = (*made, deltas, g, result, ends, q, k, v, *masks[:2], start)
     launch(device, "attention_backward", q.dtype, *arrays, *lying, *numbers)
     return (*made, None)

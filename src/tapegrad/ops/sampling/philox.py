@@ -14,11 +14,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.capture import Capture, capturing, refuse
 from tapegrad.core.commit import fork_safe_lock
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel
@@ -35,6 +37,10 @@ from tapegrad.ops.common.type_info import finfo
 
 
 _STATE_BYTES = 16
+
+# A number; or, while launches are recorded, an array of the device with the seed, and the offset that
+# others are added to (kernels/philox.cuh).
+Seed: TypeAlias = Any
 
 
 class Generator(Retelling):
@@ -97,11 +103,46 @@ class Generator(Retelling):
         with self._lock:
             self._seed, self._offset = seed, offset
 
-    def next(self, calls: int = 1) -> tuple[int, int]:
+    def next(self, calls: int = 1) -> tuple[Seed, int]:
         """The (seed, offset) of one call, or of the first of so many."""
+        recording = capturing()
+        if recording is not None:
+            replayed = recording.shared.get(self) or _Replayed(recording, self)
+            return replayed.next(calls)
         with self._lock:
             self._offset += calls
             return self._seed, self._offset - calls
+
+
+class _Replayed:
+    """A generator while its calls are recorded: each replay goes on where the generator is then,
+    and takes as many calls as the recording did."""
+
+    def __init__(self, recording: Capture, generator: Generator) -> None:
+        self._generator, self._calls = generator, 0
+        self._seed, self._offset = generator._seed, generator._offset
+        self._start = recording.live(self._words(self._seed, self._offset), self._later)
+        recording.shared[generator] = self
+        recording.at_end.append(partial(generator.jump, self._seed, self._offset))
+
+    @staticmethod
+    def _words(seed: int, offset: int) -> np.ndarray:
+        return np.array([seed, offset], np.uint64)
+
+    def _later(self) -> np.ndarray:
+        seed, offset = self._generator.next(self._calls)
+        assert isinstance(seed, int)
+        return self._words(seed, offset)
+
+    def next(self, calls: int) -> tuple[Seed, int]:
+        """Where the stream begins in each replay, and the offset from there."""
+        generator = self._generator
+        if generator._seed != self._seed:
+            refuse("a generator was seeded, which would be so in every replay: seed it before")
+        first = generator._offset - self._offset
+        generator._offset += calls
+        self._calls = max(self._calls, first + calls)
+        return self._start, first
 
 
 default_generator = Generator()
@@ -176,12 +217,13 @@ _WORDS_AT_ONCE = 1 << 15
 def pieces(array: Any, at_once: int = _AT_ONCE) -> list[slice]:
     """The elements of a vector in pieces that are worked out one after the other: on a GPU, where a
     launch costs more than memory, one."""
-    step = at_once if isinstance(array, np.ndarray) else max(array.size, 1)
+    whole = not isinstance(array, np.ndarray) or capturing() is not None
+    step = max(array.size, 1) if whole else at_once
     return [slice(i, i + step) for i in range(0, array.size, step)]
 
 
 @array_function
-def philox(xp: Any, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
+def philox(xp: Any, *, n: int, seed: Seed, offset: int, start: int = 0) -> Array:
     """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset). They begin
     with word ``start``, a multiple of 4."""
     words = xp.empty(n, dtype=np.uint32)
@@ -195,7 +237,7 @@ def philox(xp: Any, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
 _FEW_BLOCKS = 8
 
 
-def _few_words(start: int, stop: int, seed: int, offset: int) -> np.ndarray:
+def _few_words(start: int, stop: int, seed: Seed, offset: int) -> np.ndarray:
     words: list[int] = []
     for block in range(start // 4, -(-stop // 4)):
         c0, c1, c2, c3 = block & _LOW, block >> 32, offset & _LOW, offset >> 32
@@ -208,7 +250,9 @@ def _few_words(start: int, stop: int, seed: int, offset: int) -> np.ndarray:
     return np.array(words[: stop - start], np.uint32)
 
 
-def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
+def _words(xp: Any, start: int, stop: int, seed: Seed, offset: int) -> Any:
+    if not isinstance(seed, int):
+        refuse("random numbers are drawn without a kernel, from a seed of the host's")
     if stop - start <= 4 * _FEW_BLOCKS and xp.library is np:
         return _few_words(start, stop, seed, offset)
     block = xp.arange(start // 4, -(-stop // 4), dtype=np.uint64)
@@ -238,18 +282,25 @@ def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
     return words.reshape(-1)[: stop - start]
 
 
-_draw = launching("philox", "-> words[n]", uint32="words")
+_draw = launching("philox", "start[2] -> words[n]", uint32="words", uint64="start")
+
+
+def start_of(seed: Seed) -> tuple[Array, int]:
+    """The array from which a launcher reads where its stream begins, or None, and the seed that it
+    takes as a number."""
+    return (None, seed) if isinstance(seed, int) else (seed, 0)
 
 
 @kernel("philox")
-def _philox_kernel(device: Device, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
+def _philox_kernel(device: Device, *, n: int, seed: Seed, offset: int, start: int = 0) -> Array:
     if start:
         return NotImplemented
-    return _draw(device, n=n, seed=seed, offset=offset)
+    start_array, seed = start_of(seed)
+    return _draw(device, start_array, n=n, seed=seed, offset=offset)
 
 
 def _from_words(
-    xp: Any, n: int, dtype: Any, seed: int, offset: int, each: int, number: Callable
+    xp: Any, n: int, dtype: Any, seed: Seed, offset: int, each: int, number: Callable
 ) -> Any:
     """n numbers, made by ``number`` of ``each`` words for one, in pieces."""
     result = xp.empty(n, dtype=dtype)
@@ -272,7 +323,7 @@ def _unit(xp: Any, words: Any) -> Any:
 
 
 @array_function
-def integers_below(xp: Any, *, n: int, span: int, seed: int, offset: int) -> Array:
+def integers_below(xp: Any, *, n: int, span: int, seed: Seed, offset: int) -> Array:
     """n int64 numbers in [0, span), each the remainder of two words."""
     most = xp.library.uint64(span)
     return _from_words(xp, n, np.dtype(np.int64), seed, offset, 2, lambda w: _long(xp, w) % most)
@@ -283,7 +334,7 @@ DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
 
 @array_function
-def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
+def uniform(xp: Any, *, n: int, dtype: Any, seed: Seed, offset: int) -> Array:
     """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
     words for float64)."""
     if dtype == dtypes.float64:
@@ -297,7 +348,7 @@ def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     return _from_words(xp, n, dtype, seed, offset, 1, number)
 
 
-def whole_range(dtype: Any) -> tuple[int, int]:
+def whole_range(dtype: Any) -> tuple[Seed, int]:
     """The least and the largest whole number of a dtype, as far as int64 has them."""
     if dtype.kind == "b":
         return 0, 1
@@ -341,7 +392,7 @@ _COS = (
 
 
 @array_function
-def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
+def normal(xp: Any, *, n: int, dtype: Any, seed: Seed, offset: int) -> Array:
     """n numbers of the standard normal distribution, in pairs (Box & Muller 1958): r cos(a) and
     r sin(a), with r = sqrt(-2 log u) and a = 2 pi v. The library's log and sin differ in the last
     bit between devices, so they are polynomials here."""
@@ -387,7 +438,7 @@ def turn(xp: Any, v: Any) -> tuple[Any, Any]:
     return y, x
 
 
-def call_of(generator: Any) -> tuple[int, int]:
+def call_of(generator: Any) -> tuple[Seed, int]:
     """The (seed, offset) of one call, of the default generator for None. Raises TypeError for
     anything but a Generator."""
     if generator is None:
