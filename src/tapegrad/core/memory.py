@@ -61,6 +61,12 @@ def address(array: Any) -> int:
     return array.data.ptr
 
 
+def has_values(array: Any) -> bool:
+    """Whether the host may look at an array's values as it likes: not at a GPU's, for which it
+    would wait, nor while work is recorded (core/capture.py), when there are none."""
+    return type(array) is np.ndarray or isinstance(array, np.generic)
+
+
 def byte_range(array: Any) -> tuple[int, int]:
     """The addresses of the first and the last element in memory."""
     low, high = layout_of(array).extent

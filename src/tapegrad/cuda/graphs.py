@@ -27,8 +27,7 @@ from . import _gpu, is_available
 from .recorders import OnEmulated, OnGpu
 
 __getattr__, __all__ = publish(
-    __name__,
-    refusing("make_graphed_callables", "make_graphed_step records a whole training step"),
+    __name__, refusing("make_graphed_callables", "make_graphed_step records a whole training step")
 )
 __all__ += ["CUDAGraph", "CaptureError", "graph", "graph_pool_handle"]
 __all__ += ["is_current_stream_capturing", "make_graphed_step"]
@@ -76,7 +75,9 @@ class CUDAGraph:
         if capturing() is not None:
             raise RuntimeError("[CUDAGraph] another recording is being made")
         if self._recorder is not None:
-            raise RuntimeError("[CUDAGraph] this graph is recorded already: reset() it, or make another")
+            raise RuntimeError(
+                "[CUDAGraph] this graph is recorded already: reset() it, or make another"
+            )
         recorder = (OnGpu if self.device.type == "cuda" else OnEmulated)(self.device, pool)
         self._capture = recorder.begin()
         self._recorder = recorder

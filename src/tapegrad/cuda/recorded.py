@@ -22,14 +22,15 @@ from tapegrad.core.capture import refuse
 
 # Functions and methods whose result's shape, or Python number, depends on values: CuPy waits there.
 # (Its sorts are Thrust's, which wait, too.)
-WAITING = frozenset(
-    "__bool__ __complex__ __contains__ __float__ __index__ __int__ allclose argsort argwhere "
-    "array_equal array_equiv bincount compress extract flatnonzero item lexsort nonzero partition "
-    "argpartition searchsorted_left sort tobytes tolist unique".split()
-)
+_WAITING = """
+    __bool__ __complex__ __contains__ __float__ __index__ __int__ allclose argpartition argsort
+    argwhere array_equal array_equiv bincount compress extract flatnonzero item lexsort nonzero
+    partition sort tobytes tolist unique
+"""
+WAITING = frozenset(_WAITING.split())
 # Those that make an array of numbers, and of those of the host that they are given.
-MAKING = frozenset("arange empty eye full identity indices linspace ones tri zeros".split())
-CONVERTING = frozenset("array asanyarray asarray ascontiguousarray asfortranarray copy".split())
+MAKING = frozenset(("arange", "empty", "eye", "full", "identity", "linspace", "ones", "zeros"))
+CONVERTING = frozenset(("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"))
 
 
 class Recording:
@@ -194,12 +195,13 @@ def _method(name: str) -> Callable:
 
 
 # (What only looks at an array in another way needs none: views are Recorded, too.)
-for _name in (
-    "__bool__ __complex__ __contains__ __float__ __index__ __int__ all any argmax argmin argsort "
-    "astype byteswap choose clip compress conj copy cumprod cumsum diagonal dot fill flatten item "
-    "max mean min nonzero partition prod put ravel repeat reshape round searchsorted sort std sum "
-    "take tobytes tolist trace var"
-).split():
+_METHODS = """
+    __bool__ __complex__ __contains__ __float__ __index__ __int__ all any argmax argmin argpartition
+    argsort astype byteswap choose clip compress conj copy cumprod cumsum diagonal dot fill flatten
+    item max mean min nonzero partition prod put ravel repeat reshape round searchsorted sort std
+    sum take tobytes tolist trace var
+"""
+for _name in _METHODS.split():
     setattr(Recorded, _name, _method(_name))
 
 

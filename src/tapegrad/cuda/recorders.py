@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.capture import Capture, refuse, set_capturing
+from tapegrad.core.capture import Capture, refuse
 from tapegrad.core.devices import Device, compute_with
 from tapegrad.core.kernels import set_instead
 from tapegrad.core.tensor import Tensor

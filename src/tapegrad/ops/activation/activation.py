@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.launches import launches
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, has_values
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
@@ -87,7 +87,7 @@ def ramp(body: Callable) -> Callable:
     @wraps(body)
     def bounded(xp: Any, *arrays: Array) -> Any:
         x = arrays[-1]
-        if isinstance(x, np.ndarray) and np.vdot(x, x) < 1e20:  # nothing is large enough to harm
+        if has_values(x) and np.vdot(x, x) < 1e20:  # nothing is large enough to harm
             return body(xp, *arrays)
         far = (x > _FAR) | (x < -_FAR)
         near = body(xp, *arrays[:-1], xp.where(far, 0.0, x))

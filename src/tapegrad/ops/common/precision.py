@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float32, float64, is_low_precision
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, has_values
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
 
@@ -189,7 +189,7 @@ def all_finite(y: Any) -> bool:
     """Whether all numbers, and their sum, are finite. (Nobody asks a GPU, as that would mean
     waiting for it.)"""
     y = y._array if isinstance(y, Tensor) else y
-    if not isinstance(y, (np.ndarray, np.generic)):
+    if not has_values(y):
         return True
     return math.isfinite(y.item() if y.size == 1 else np.add.reduce(y, axis=None))
 
@@ -220,8 +220,7 @@ def root_of_squares(xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 def keeps_digits(squares: Any) -> bool:
     """Whether sums of squares have not overflowed, nor lost small terms that count. False on a GPU,
     which does not wait for the answer, and computes the longer way."""
-    on_cpu = isinstance(squares, (np.ndarray, np.generic))
-    return on_cpu and _all_between(squares, *_digits_kept(squares.dtype))
+    return has_values(squares) and _all_between(squares, *_digits_kept(squares.dtype))
 
 
 @cache

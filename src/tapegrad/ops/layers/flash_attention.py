@@ -8,12 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import has_tensor_cores, kernel, launch
-from tapegrad.core.memory import Array, Region, owner, region_of, window
+from tapegrad.core.memory import Array, Region, has_values, owner, region_of, window
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
@@ -78,7 +76,7 @@ def weights_of(xp: Any, q: Any, k: Any, mask: Any, scale: float, causal: bool) -
     else:
         seen, scores = given > -math.inf, scores + mask
     some = (seen if seen.ndim else seen.reshape(1)).any(axis=-1, keepdims=True)
-    if isinstance(some, np.ndarray) and some.all():  # a GPU would be waited for
+    if has_values(some) and some.all():  # a GPU would be waited for
         return xp.softmax(scores, axis=last)
     alive = wrap(some, scores._device) if isinstance(scores, Tensor) else some
     # Softmax of what is -inf throughout would be nan, backward as well as forward.

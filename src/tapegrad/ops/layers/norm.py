@@ -14,7 +14,7 @@ from tapegrad.core.commit import commit
 from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.launches import launches
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, has_values
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -46,7 +46,7 @@ def by_rows(sliced: Sequence[int], summed: Sequence[int] = ()) -> Callable:
         def blockwise(xp: Any, *arrays: Array, **parameters: Any) -> tuple:
             x = arrays[sliced[0]]
             rows = _BLOCK // (x.shape[1] or 1) or 1
-            if not isinstance(x, np.ndarray) or len(x) <= 2 * rows:
+            if not has_values(x) or len(x) <= 2 * rows:
                 return body(xp, *arrays, **parameters)
             whole: list[Any] = []
             for i in range(0, len(x), rows):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import is_floating
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, has_values
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32
@@ -35,7 +35,7 @@ def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]
     """The elementwise maxima of several arrays, and which of them each came from: the first among
     equals, the last nan. ``first``: where it comes from if nothing is larger than the first part.
     """
-    if not isinstance(parts[0], np.ndarray):
+    if not has_values(parts[0]):
         return _largest(xp, parts, first, True)
     best, which = _largest(xp, parts, first, False)
     if best.size and best.dtype.kind in "fV" and np.isnan(best.min()):

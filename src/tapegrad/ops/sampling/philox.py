@@ -38,8 +38,8 @@ from tapegrad.ops.common.type_info import finfo
 
 _STATE_BYTES = 16
 
-# A number; or, while launches are recorded, an array of the device with the seed, and the offset that
-# others are added to (kernels/philox.cuh).
+# A number; or, while launches are recorded, an array of the device with the seed, and the offset
+# that others are added to (kernels/philox.cuh).
 Seed: TypeAlias = Any
 
 
