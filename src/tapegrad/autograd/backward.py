@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.core import engine
 from tapegrad.core.accelerator import compiled
+from tapegrad.core.capture import capturing
 from tapegrad.core.devices import Device
 from tapegrad.core.engine import _HELD_TWICE, deliver, deliver_to_leaves, run_backward
 from tapegrad.core.modes import flag
@@ -58,10 +59,16 @@ def _gradients(roots: list, seeds: list, targets: set | None, keep: bool, create
         walk.set(before)
 
 
-@functools.cache
 def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """The gradient of a scalar with respect to itself. Shared by all backward passes: nothing is
-    added into an array that is also held elsewhere."""
+    """The gradient of a scalar with respect to itself."""
+    if capturing() is not None:  # what is made now is no 1 before the recording is replayed
+        return device.ops["ones"](shape, dtype=dtype)
+    return _shared_one(device, dtype, shape)
+
+
+@functools.cache
+def _shared_one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """Shared by all backward passes: nothing is added into an array that is also held elsewhere."""
     one = device.ops["ones"](shape, dtype=dtype)
     if isinstance(one, np.ndarray):
         one.flags.writeable = False  # nor does a hook

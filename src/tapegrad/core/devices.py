@@ -43,6 +43,11 @@ class Operations(dict):
     def library(self) -> ModuleType:
         return self.device.library
 
+    @property
+    def on_host(self) -> bool:
+        """Whether a body may look at values: not on a GPU, nor where one is emulated."""
+        return self.device.type == "cpu"
+
     def __missing__(self, name: str) -> Callable:
         self[name] = implementation = self.device._resolve(name)
         return implementation
@@ -57,6 +62,7 @@ class PlainOperations(dict):
 
     def __init__(self, library: ModuleType = np):
         self.library = library
+        self.on_host = library is np
         self.xp = Namespace(self)
 
     def __missing__(self, name: str) -> Callable:
@@ -67,15 +73,17 @@ class PlainOperations(dict):
 
 
 class Namespace:
-    """Attribute access to a device's operations: ``xp.exp`` is ``device.ops["exp"]``, and
-    ``xp.library`` the array library itself, for a body that bears a library function's name."""
+    """Attribute access to a device's operations: ``xp.exp`` is ``device.ops["exp"]``,
+    ``xp.library`` the array library itself, for a body that bears a library function's name, and
+    ``xp.on_host`` whether it may look at values."""
 
     def __init__(self, operations: Operations | PlainOperations):
         self._operations = operations
 
     def __getattr__(self, name: str) -> Any:
         operations = self._operations
-        value = operations.library if name == "library" else operations[name]
+        own = name in ("library", "on_host")
+        value = getattr(operations, name) if own else operations[name]
         setattr(self, name, value)
         return value
 

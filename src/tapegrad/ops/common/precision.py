@@ -150,7 +150,7 @@ def in_float64(body: Callable) -> Callable:
         if not isinstance(arrays[0], np.ndarray) or max(a.size for a in arrays) <= _BLOCK:
             return widened(xp, arrays, parameters).astype(dtype, copy=False)
         arrays = np.broadcast_arrays(*arrays)  # type: ignore[assignment]
-        result = np.empty(arrays[0].shape, dtype)
+        result = np.empty_like(arrays[0], dtype, shape=arrays[0].shape)
         flat, arrays = result.reshape(-1), [a.reshape(-1) for a in arrays]  # type: ignore
         for i in range(0, result.size, _BLOCK):
             flat[i : i + _BLOCK] = widened(xp, [a[i : i + _BLOCK] for a in arrays], parameters)
@@ -207,7 +207,7 @@ def root_of_squares(xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The square root of the sum of squares, which may leave the range: then x is divided by a
     power of two first."""
     squares = stable_sum(x * x, axis, keepdims)
-    if keeps_digits(squares):
+    if keeps_digits(xp, squares):
         return xp.sqrt(squares)
     if not x.size:
         return squares
@@ -217,10 +217,12 @@ def root_of_squares(xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return root if keepdims else root.squeeze(axis)
 
 
-def keeps_digits(squares: Any) -> bool:
+def keeps_digits(xp: Any, squares: Any) -> bool:
     """Whether sums of squares have not overflowed, nor lost small terms that count. False on a GPU,
     which does not wait for the answer, and computes the longer way."""
-    return has_values(squares) and _all_between(squares, *_digits_kept(squares.dtype))
+    if isinstance(squares, Tensor):
+        xp, squares = squares._device.xp, squares._array
+    return xp.on_host and has_values(squares) and _all_between(squares, *_digits_kept(squares.dtype))
 
 
 @cache

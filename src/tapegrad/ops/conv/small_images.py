@@ -40,7 +40,7 @@ def convolution(patches: Any, weight: Array, y: Array) -> None:
 def gradient_of_weight(patches: Any, y_grad: Array) -> Array:
     """(filters, elements of a filter)."""
     n, filters = y_grad.shape[:2]
-    total = np.zeros((filters, _elements(patches)), y_grad.dtype)
+    total = np.zeros_like(y_grad, shape=(filters, _elements(patches)))
     for piece in _pieces(n, patches[0].nbytes):
         total += _filters_first(y_grad[piece]) @ _columns(patches[piece]).T
     return total
@@ -51,14 +51,15 @@ def gradient_of_input(y_grad: Array, weight: Array, size: Sizes, geometry: Geome
     n, filters, *out = y_grad.shape
     channels, kernel = weight.shape[1], weight.shape[2:]
     full = [s + 2 * p for s, p in zip(size, geometry.padding, strict=True)]
-    x = np.zeros((channels, n, *full), y_grad.dtype)
+    x = np.zeros_like(y_grad, shape=(channels, n, *full))
     columns = weight.reshape(filters, -1).T
     for piece in _pieces(n, len(columns) * y_grad[0, 0].nbytes):
         part = columns @ _filters_first(y_grad[piece])
         part = part.reshape(channels, math.prod(kernel), -1, *out)
         for k, position in enumerate(product(*map(range, kernel))):
             x[:, piece][window(position, tuple(out), geometry)] += part[:, k]
-    return np.ascontiguousarray(x.swapaxes(0, 1)[inside(size, geometry.padding)])
+    result = x.swapaxes(0, 1)[inside(size, geometry.padding)]
+    return result if result.flags.c_contiguous else result.copy()
 
 
 def _pieces(n: int, per_image: int) -> Iterator[slice]:

@@ -97,13 +97,9 @@ def _standardize(xp: Any, x: Any, eps: float) -> tuple:
         centre = mean(x)
         distances = row_distances(x, centre, mean)
         squares = mean(distances * distances) + eps
-        if _keeps_digits(squares):
+        if keeps_digits(xp, squares):
             return centre, distances, 1 / xp.sqrt(squares)
     return centre, distances, _inverse_root(xp, distances, eps)
-
-
-def _keeps_digits(squares: Any) -> bool:
-    return keeps_digits(squares._array if isinstance(squares, Tensor) else squares)
 
 
 def _root_of_squares(xp: Any, x: Any) -> Any:
@@ -169,7 +165,7 @@ def rms_norm_backward(
 @in_float32
 def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
     squares = _row_mean(x * x) + eps
-    rstd = 1 / xp.sqrt(squares) if _keeps_digits(squares) else _inverse_root(xp, x, eps)
+    rstd = 1 / xp.sqrt(squares) if keeps_digits(xp, squares) else _inverse_root(xp, x, eps)
     y = x * rstd
     return (y if weight is None else y * weight), rstd[:, 0]
 
@@ -202,7 +198,7 @@ def _channel_mean(x: Any) -> Any:
 def _inverse_spread(xp: Any, distances: Any, spread: Any, eps: float) -> Any:
     """1 / sqrt(spread + eps) of each channel, whose spread may have left the range."""
     squares = spread + eps
-    if _keeps_digits(squares):
+    if keeps_digits(xp, squares):
         return 1 / xp.sqrt(squares)
     over = (0, *range(2, distances.ndim))
     count = math.prod(distances.shape) // distances.shape[1]

@@ -63,7 +63,7 @@ def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool
     if math.isinf(order):
         return (size.max if order > 0 else size.min)(axis=axis, keepdims=keepdims)
     powers = stable_sum(size**order, axis, keepdims)
-    if keeps_digits(powers) or not x.size:
+    if keeps_digits(xp, powers) or not x.size:
         return powers ** (1 / order)
     # What counts most becomes 1, so that its power is in the range.
     scale = (size.max if order > 0 else size.min)(axis=axis, keepdims=True)
