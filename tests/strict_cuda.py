@@ -1,11 +1,21 @@
 """The part of the stand-in for CuPy (see strict_cupy.py) that is cupy.cuda: memory that is
-counted, devices of which one is current, streams that have an address, events."""
+counted, devices of which one is current, streams that have an address, events; and the capture of
+a stream, in which every synchronisation and every allocation outside a pool of its own is refused.
+What is captured is noted by the arrays of tapegrad's emulated device (tapegrad.cuda.recorded)."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
+
+from tapegrad.core.kernels import set_instead
+from tapegrad.cuda.recorded import Recorded, Recording, computing
 
 DEVICES = 2
 
@@ -22,6 +32,9 @@ class MemoryPool:
     def __init__(self, *allocator: Any):
         self.used = self.total = 0
         self.limit = 1 << 34  # what a small GPU has
+
+    def malloc(self, size: int) -> None:
+        """What ``using_allocator`` is given: the stand-in asks whose method it is."""
 
     def take(self, size: int) -> int:
         size = -(-size // 512) * 512
@@ -85,7 +98,9 @@ class Memory:
     def __init__(self, size: int):
         allocate(size)
         self.device = current.device
-        self.pool = pools[self.device]
+        if current.pool is None:
+            refuse_in_capture("memory outside the graph's pool")
+        self.pool = current.pool or pools[self.device]
         self.size = self.pool.take(size)
         for hook in hooks:
             hook.malloc_postprocess(
@@ -103,12 +118,76 @@ class Memory:
 
 class Current(threading.local):
     device = 0
+    pool: Any = None  # of ``using_allocator``
+    capture: Any = None  # of a stream
 
     def __init__(self) -> None:
         self.streams: list[Any] = []
 
 
 current = Current()
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+def refuse_in_capture(what: str) -> None:
+    if current.capture is not None:
+        raise CUDARuntimeError(
+            f"cudaErrorStreamCaptureUnsupported: not permitted when stream is capturing: {what}"
+        )
+
+
+@contextlib.contextmanager
+def using_allocator(allocator: Any) -> Iterator[None]:
+    before, current.pool = current.pool, allocator.__self__
+    try:
+        yield
+    finally:
+        current.pool = before
+
+
+class Capture:
+    """What is launched and computed on a stream, to be replayed; nothing has happened in the end.
+    ``arrays()`` are all there are."""
+
+    arrays: Callable[[], list] = list
+
+    def __init__(self, stream: Stream):
+        self.stream, self.recording = stream, Recording()
+
+    def begin(self) -> None:
+        for array in self.arrays():
+            array._a = array._a.view(Recorded)
+        self.recording.begin(array._a for array in self.arrays())
+        computing.append(self.recording)
+        self._before = set_instead(self.launch)
+        current.capture = self
+
+    def launch(self, device: Any, launcher: Any, arguments: tuple) -> Any:
+        assert arguments[-1] == self.stream.ptr, "a launch on another stream"
+        step = functools.partial(launcher, *arguments)
+        self.recording.steps.append(step)
+        return step()
+
+    def end(self) -> Graph:
+        current.capture = None
+        set_instead(self._before)
+        computing.remove(self.recording)
+        self.recording.end()
+        for array in self.arrays():
+            array._a = array._a.view(np.ndarray)
+        return Graph(self.recording)
+
+
+class Graph:
+    def __init__(self, recording: Recording):
+        self._recording = recording
+
+    def launch(self, stream: Any = None) -> None:
+        refuse_in_capture("the launch of a graph")
+        self._recording.replay()
 
 
 class Device:
@@ -131,7 +210,7 @@ class Device:
         current.device = self.id
 
     def synchronize(self) -> None:
-        pass
+        refuse_in_capture("synchronize")
 
     pci_bus_id = property(lambda self: f"0000:{self.id:02x}:00.0")
     mem_info = property(lambda self: (1 << 20, 1 << 20))
@@ -160,7 +239,7 @@ class Stream:
         current.streams.pop()
 
     def synchronize(self) -> None:
-        pass
+        refuse_in_capture("synchronize")
 
     def use(self) -> Stream:
         current.streams[:] = [self]
@@ -169,7 +248,22 @@ class Stream:
     def wait_event(self, event: Event) -> None:
         assert isinstance(event, Event)
 
-    done = True
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self._capture = Capture(self)
+        self._capture.begin()
+
+    def end_capture(self) -> Graph:
+        return self._capture.end()
+
+    def is_capturing(self) -> bool:
+        return current.capture is not None and current.capture.stream is self
+
+    @property
+    def done(self) -> bool:
+        refuse_in_capture("a query")
+        return True
 
 
 null_stream = Stream(null=True)
@@ -188,9 +282,12 @@ class Event:
         self.time = time.perf_counter()
 
     def synchronize(self) -> None:
-        pass
+        refuse_in_capture("synchronize")
 
-    done = True
+    @property
+    def done(self) -> bool:
+        refuse_in_capture("a query")
+        return True
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:

@@ -7,7 +7,8 @@ around instead of raising. Memory is counted in a pool with a limit, fresh memor
 0xFF, and arrays belong to a device that must be the current one.
 
 ``pytest --cupy=strict -m gpu`` runs the tests for ``cuda`` on it, with the kernels that were
-compiled for the CPU. It knows nothing of time, streams or races.
+compiled for the CPU. It knows nothing of time or races, and of streams that one may be captured: then
+it refuses whatever waits, and memory outside the graph's pool.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import cupy_surface
 import numpy as np
 import strict_cuda
 import strict_nvrtc
-from strict_cuda import current
+from strict_cuda import current, refuse_in_capture
 from strict_ndarray import (
     FUNCTIONS,
     SURFACE,
@@ -89,11 +90,13 @@ class Ufunc:
         for loop in self.types:
             inputs, outputs = loop.split("->")
             if "E" not in loop and all(map(_takes, inputs, args)):
-                cast = [np.asarray(plain(a)).astype(c) for a, c in zip(args, inputs, strict=True)]
+                cast = [
+                    np.asanyarray(plain(a)).astype(c) for a, c in zip(args, inputs, strict=True)
+                ]
                 with np.errstate(all="ignore"):
                     found = self._ufunc(*cast)
                 results = found if isinstance(found, tuple) else (found,)
-                wrapped = [own(np.asarray(r).astype(c, copy=False))
+                wrapped = [own(np.asanyarray(r).astype(c, copy=False))
                            for r, c in zip(results, outputs, strict=True)]  # fmt: skip
                 return tuple(wrapped) if isinstance(found, tuple) else wrapped[0]
         kinds = ", ".join(map(str, map(_kind, args)))
@@ -151,6 +154,8 @@ def array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok
         return obj.astype(obj.dtype if dtype is None else dtype, order=order, copy=copy)
     if hasattr(obj, "__cuda_array_interface__"):
         raise NotImplementedError("the stand-in does not share memory with other libraries")
+    if not isinstance(obj, (bool, int, float, np.generic)):
+        refuse_in_capture("a copy from the host")
     host = np.array([o.get() if isinstance(o, ndarray) else o for o in obj] if isinstance(
         obj, list) else obj, dtype, order=order)  # fmt: skip
     if host.dtype.kind not in "biufcV":
@@ -220,12 +225,12 @@ def _build() -> types.ModuleType:
     result.lib.stride_tricks.as_strided = as_strided  # type: ignore[attr-defined]
     runtime = _namespace(
         "cupy.cuda.runtime", getDeviceCount=strict_cuda.device_count, runtimeGetVersion=lambda: 0,
-        deviceSynchronize=lambda: None, getDevice=lambda: current.device,
+        deviceSynchronize=lambda: strict_cuda.refuse_in_capture("deviceSynchronize"), getDevice=lambda: current.device,
         driverGetVersion=lambda: 0, getDeviceProperties=strict_cuda.properties,
     )  # fmt: skip
     memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)
     names = ("Device", "Event", "MemoryHook", "MemoryPool", "Stream", "get_current_stream",
-             "get_elapsed_time", "set_allocator")  # fmt: skip
+             "get_elapsed_time", "set_allocator", "using_allocator")  # fmt: skip
     result.cuda = _namespace(  # type: ignore[attr-defined]
         "cupy.cuda", runtime=runtime, memory=memory, is_available=lambda: True,
         compiler=_namespace("cupy.cuda.compiler", CompileException=strict_nvrtc.CompileException),

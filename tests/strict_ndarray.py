@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import math
 import warnings
 from typing import Any
 
 import cupy_surface
 import numpy as np
-from strict_cuda import Device, Memory, current
+from strict_cuda import Capture, Device, Memory, current, refuse_in_capture
+
+from tapegrad.cuda.recorded import WAITING, Recorded, computing
 
 SURFACE = cupy_surface.read()
 FUNCTIONS: dict[str, Any] = {}  # by name, of the module: operators call them
@@ -39,7 +42,12 @@ def elsewhere(place: Pointer, shape: Any, dtype: np.dtype, strides: Any) -> np.n
     lowest, highest = np.lib.array_utils.byte_bounds(owner)
     memory = (ctypes.c_char * (highest - lowest)).from_address(lowest)
     memory.owner = owner  # kept alive with it
-    return np.ndarray(shape, dtype, memory, place.ptr - lowest, strides)
+    return noted(np.ndarray(shape, dtype, memory, place.ptr - lowest, strides))
+
+
+def noted(a: np.ndarray) -> np.ndarray:
+    """Of a stream that is captured, the array through which calls are noted."""
+    return a.view(Recorded) if computing else a
 
 
 def own(a: Any) -> ndarray:
@@ -76,6 +84,7 @@ class ndarray:
             self._memory = Memory(math.prod(sizes) * np.dtype(dtype).itemsize)
             self._a = np.empty(shape, dtype, order)
             self._a.reshape(-1, order=order).view(np.uint8).fill(0xFF)
+            self._a = noted(self._a)
         else:
             self._a = elsewhere(memptr, shape, np.dtype(dtype), strides)
             self._memory = memptr.mem
@@ -149,7 +158,7 @@ class ndarray:
         return own(np.asarray(self._a[parts]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        parts, basic = index_of(self, index)
+        parts, basic = index_of(self, index, writes=True)
         if basic and not isinstance(value, (ndarray, np.generic, *NUMBERS)) and np.ndim(value):
             raise ValueError(f"{type(value).__name__} cannot be written by a basic index")
         self._a[parts] = plain(value) if isinstance(value, ndarray) else value
@@ -163,12 +172,15 @@ class ndarray:
         return len(self._a)
 
     def __bool__(self) -> bool:
+        refuse_in_capture("bool(array)")
         return bool(self._a)
 
     def __int__(self) -> int:
+        refuse_in_capture("int(array)")
         return int(self._a)
 
     def __float__(self) -> float:
+        refuse_in_capture("float(array)")
         return float(self._a)
 
     def __repr__(self) -> str:
@@ -179,9 +191,11 @@ class ndarray:
     # ------------------------------------------------------------------ what differs from NumPy
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True):
+        refuse_in_capture("get()")
         return np.array(self._a, order=order)
 
     def set(self, arr: Any, stream: Any = None) -> None:
+        refuse_in_capture("set()")
         if not isinstance(arr, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if arr.dtype != self.dtype or arr.shape != self.shape:
@@ -189,9 +203,11 @@ class ndarray:
         self._a[...] = arr
 
     def item(self) -> Any:
+        refuse_in_capture("item()")
         return self._a.item()
 
     def tolist(self) -> Any:
+        refuse_in_capture("tolist()")
         return self._a.tolist()
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None,
@@ -210,6 +226,7 @@ class ndarray:
         return view_of(self, self._a.view() if dtype is None else self._a.view(dtype))
 
     def nonzero(self) -> tuple:
+        refuse_in_capture("nonzero()")
         if not self.ndim:
             warnings.warn("calling nonzero on 0d arrays is deprecated", DeprecationWarning,
                           stacklevel=2)  # fmt: skip
@@ -226,6 +243,12 @@ class ndarray:
         plain(self).sort(axis, kind="stable")
 
 
+def _all_arrays() -> list[ndarray]:
+    return [x for x in gc.get_objects() if type(x) is ndarray and hasattr(x, "_a")]
+
+
+Capture.arrays = staticmethod(_all_arrays)  # type: ignore[method-assign]
+
 NUMBERS = (bool, int, float, complex)
 # Functions that sort, which CuPy's Thrust does for NumPy's own dtypes.
 SORTING = ("sort", "argsort", "lexsort", "partition", "argpartition", "unique", "median",
@@ -233,12 +256,14 @@ SORTING = ("sort", "argsort", "lexsort", "partition", "argpartition", "unique", 
 
 
 def sortable(name: str, *arrays: ndarray) -> None:
+    if name in WAITING or name in SORTING:
+        refuse_in_capture(name)
     for array in arrays:
         if name in SORTING and array.dtype.kind == "V":
             raise NotImplementedError(f"Sorting arrays with dtype '{array.dtype}' is not supported")
 
 
-def index_of(array: ndarray, index: Any) -> tuple[tuple, bool]:
+def index_of(array: ndarray, index: Any, writes: bool = False) -> tuple[tuple, bool]:
     """NumPy's index, with index arrays wrapped around, and whether it makes a view."""
     parts, basic = [], True
     for part in index if isinstance(index, tuple) else (index,):
@@ -247,10 +272,13 @@ def index_of(array: ndarray, index: Any) -> tuple[tuple, bool]:
         elif not (part is None or part is Ellipsis or isinstance(part, slice)) and (
             not np.isscalar(part) or isinstance(part, (bool, np.bool_))
         ):
+            refuse_in_capture("an index of the host's")
             part = np.asarray(part)
             part = part if part.size else part.astype(np.int32)
         if isinstance(part, np.ndarray):
             basic = False
+            if part.dtype.kind == "b" and not writes:
+                refuse_in_capture("x[mask]")
             if part.dtype.kind not in "biu":
                 raise IndexError(f"{part.dtype} arrays are no indices")
         parts.append(part)
@@ -324,6 +352,12 @@ def bind(name: str, words: tuple, args: tuple, kwargs: dict) -> None:
 
 def apply(function: Any, args: tuple, kwargs: dict) -> Any:
     inputs = arrays_in((*args, *kwargs.values()))
+    if computing:
+        refused = function.__name__ in WAITING or function.__name__ in SORTING
+        if refused or (function is np.where and len(args) == 1):
+            refuse_in_capture(function.__name__)
+        given = {k: plain(v) for k, v in kwargs.items()}
+        return wrapped(computing[-1].call(function, tuple(plain(args)), given), inputs)
     with np.errstate(all="ignore"):
         result = function(*plain(args), **{k: plain(v) for k, v in kwargs.items()})
     return wrapped(result, inputs)

@@ -180,6 +180,9 @@ class Recorded(np.ndarray):
     def __getitem__(self, index: Any) -> Any:
         if any(_is_mask(part) for part in (index if isinstance(index, tuple) else (index,))):
             refuse("the shape of x[mask] depends on the mask's values: use where, or a product")
+        parts = index if isinstance(index, tuple) else (index,)
+        if not any(part is Ellipsis or isinstance(part, (np.ndarray, list)) for part in parts):
+            index = (*parts, ...)  # a view of one element as well
         return _call(np.ndarray.__getitem__, (self, index), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:

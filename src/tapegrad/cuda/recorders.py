@@ -116,9 +116,9 @@ class OnGpu:
 def _write(array: Any, values: np.ndarray) -> None:
     """On the current stream, and without waiting for it: the host's memory is not pinned, so CUDA
     has copied it when the call returns."""
-    from cupy.cuda import get_current_stream
+    import cupy
 
-    array.set(values, get_current_stream())
+    array.set(values, cupy.cuda.get_current_stream())
 
 
 class _Guarded:
