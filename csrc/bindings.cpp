@@ -153,14 +153,21 @@ std::exception_ptr run(const Function& function, const Argument* arguments, PyOb
     return run_in_turn(function, arguments, given, answer);
 }
 #else
+// A launch waits while the GPU's queue is full, and other threads of Python need not wait with it. (Who asks a
+// question waits for nothing.)
 std::exception_ptr run(const Function& function, const Argument* arguments, PyObject* const*,
                        int64_t& answer) {
+    std::exception_ptr failure;
+    PyThreadState* const own = function.launcher.answers ? nullptr : PyEval_SaveThread();
     try {
         answer = function.launcher.call(arguments);
     } catch (...) {
-        return std::current_exception();
+        failure = std::current_exception();
     }
-    return nullptr;
+    if (own != nullptr) {
+        PyEval_RestoreThread(own);
+    }
+    return failure;
 }
 #endif
 

@@ -139,6 +139,10 @@ def refuse_in_capture(what: str) -> None:
         )
 
 
+def synchronize() -> None:
+    refuse_in_capture("synchronize")
+
+
 @contextlib.contextmanager
 def using_allocator(allocator: Any) -> Iterator[None]:
     before, current.pool = current.pool, allocator.__self__
@@ -210,7 +214,7 @@ class Device:
         current.device = self.id
 
     def synchronize(self) -> None:
-        refuse_in_capture("synchronize")
+        synchronize()
 
     pci_bus_id = property(lambda self: f"0000:{self.id:02x}:00.0")
     mem_info = property(lambda self: (1 << 20, 1 << 20))
@@ -239,7 +243,7 @@ class Stream:
         current.streams.pop()
 
     def synchronize(self) -> None:
-        refuse_in_capture("synchronize")
+        synchronize()
 
     def use(self) -> Stream:
         current.streams[:] = [self]
@@ -282,7 +286,7 @@ class Event:
         self.time = time.perf_counter()
 
     def synchronize(self) -> None:
-        refuse_in_capture("synchronize")
+        synchronize()
 
     @property
     def done(self) -> bool:

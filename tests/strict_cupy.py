@@ -225,7 +225,7 @@ def _build() -> types.ModuleType:
     result.lib.stride_tricks.as_strided = as_strided  # type: ignore[attr-defined]
     runtime = _namespace(
         "cupy.cuda.runtime", getDeviceCount=strict_cuda.device_count, runtimeGetVersion=lambda: 0,
-        deviceSynchronize=lambda: strict_cuda.refuse_in_capture("deviceSynchronize"), getDevice=lambda: current.device,
+        deviceSynchronize=strict_cuda.synchronize, getDevice=lambda: current.device,
         driverGetVersion=lambda: 0, getDeviceProperties=strict_cuda.properties,
     )  # fmt: skip
     memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)

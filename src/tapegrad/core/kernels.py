@@ -6,6 +6,8 @@ kernels compiled by a C++ compiler). Both are loaded when first needed.
 ``TAPEGRAD_EMULATOR=checked``, or ``checked()`` for a while, takes instead of the second the checked
 build (``tapegrad._emulated_checked``), which looks at every access that a kernel makes.
 ``TAPEGRAD_EMULATOR_SCHEDULE=random:7`` chooses the order of threads (``Schedule.parse``).
+``TAPEGRAD_LAUNCH_BLOCKING=1`` waits for a GPU after each launch: an error, of which else a later
+call would tell, names the kernel that made it. (For CuPy's kernels: ``CUDA_LAUNCH_BLOCKING=1``.)
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .devices import Device, KernelsMissing, current_stream, override
+from .devices import Device, KernelsMissing, current_stream, override, wait
 from .dtypes import is_floating
 from .memory import Array, address
 from .schedules import ALL, Schedule
@@ -104,9 +106,29 @@ Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
 launchers = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
+_last = "none"  # launched in the blocking mode, and ended well
+
+
+def _launch_and_wait(device: Device, launcher: Callable, arguments: tuple) -> Any:
+    global _last
+    answer = launcher(*arguments)
+    if device.type == "cuda":
+        try:
+            wait(device)
+        except Exception as error:  # CuPy's, whatever its version calls it
+            raise KernelError(
+                f"[{launcher.__name__}] failed on the GPU: {error}. The last kernel that ended "
+                f"well was {_last}; between the two only CuPy's ran"
+            ) from error
+    _last = launcher.__name__
+    return answer
+
+
 # What is called instead of each launcher, if anything: with the device, the launcher and what it
 # takes. A recording notes launches so, and the blocking mode waits for them.
 _instead: Callable | None = None
+if os.environ.get("TAPEGRAD_LAUNCH_BLOCKING", "0") not in ("", "0"):
+    _instead = _launch_and_wait
 
 
 def set_instead(call: Callable | None) -> Callable | None:

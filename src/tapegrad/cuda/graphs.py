@@ -19,7 +19,7 @@ from typing import Any
 import tapegrad
 from tapegrad.autograd.tree import flatten, structure
 from tapegrad.core.capture import Capture, CaptureError, capturing, set_capturing
-from tapegrad.core.devices import EMULATED, Device, chosen_device
+from tapegrad.core.devices import EMULATED, Device, get_default_device
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.stand_in import publish, refusing
 
@@ -157,19 +157,21 @@ def _is_of_capture(error: BaseException) -> bool:
 
 
 _OURS = str(Path(tapegrad.__file__).parent)
+_WRAPPERS = ("called", "_run_quietly")  # around an operation
 
 
 def _located(error: BaseException, traceback: TracebackType | None) -> str:
-    """The error's text, with the operation and the line of the program that called it."""
+    """The error's text, with the last operation that the program called, and the line that did."""
     operation, place = "graph", ""
-    ours = False
+    caller: tuple[str, int] | None = None  # unless it is ours
     for frame, line in walk_tb(traceback):
         file, name = frame.f_code.co_filename, frame.f_code.co_name
         if not file.startswith((_OURS, "<")):
-            place, ours = f"{file}:{line}: {linecache.getline(file, line).strip()}", False
-        elif not ours and name != "called":  # what checks arguments, around the operation
-            operation, ours = name, True
-    return f"[{operation}] cannot be recorded: {error}" + (f" ({place})" if place else "")
+            caller = file, line
+        elif caller is not None and name not in _WRAPPERS:
+            operation, place = name, f"{caller[0]}:{caller[1]}: {linecache.getline(*caller)}"
+            caller = None
+    return f"[{operation}] cannot be recorded: {error}" + (f" ({place.strip()})" if place else "")
 
 
 # ---------------------------------------------------------------------- steps
@@ -196,14 +198,16 @@ def make_graphed_step(
 
 class _GraphedStep:
     def __init__(self, step: Callable, warmup: int, device: Device | None, pool: Any) -> None:
-        self.step, self.device, self.graph = step, device, None
-        self._left, self._pool = warmup, pool
+        self.step, self.device, self._pool = step, device, pool
+        self._left = warmup
+        self.graph: CUDAGraph | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, build = flatten((args, kwargs))
-        device = self.device or next(
-            (x._device for x in leaves if isinstance(x, Tensor)), chosen_device(None)
-        )
+        if self.device is None:
+            devices = (x._device for x in leaves if isinstance(x, Tensor))
+            self.device = next(devices, get_default_device())
+        device = self.device
         if device.type == "cpu":
             return self.step(*args, **kwargs)
         if self._left > 0:
@@ -261,6 +265,8 @@ def _require_alike(mine: Tensor, given: Any) -> None:
     for what in ("shape", "dtype", "device"):
         a, b = getattr(mine, what), getattr(given, what)
         if a != b:
+            if what == "shape":
+                a, b = tuple(a), tuple(b)
             raise ValueError(
                 f"[make_graphed_step] a tensor of {what} {a} was recorded, got {what} {b}: make "
                 "another step for it"

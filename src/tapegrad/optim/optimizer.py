@@ -233,7 +233,7 @@ class Optimizer(Saved):
         made yet (but those that are recorded on the tape)."""
         change = f"optim.{type(self).__name__}.step"
         update = quiet(self._update) if noisy() else self._update
-        ready = []
+        ready: list[tuple] = []
         for group, mine in work:
             recorded = bool(group.get("differentiable"))
             numbers = group if recorded else _plain(group)

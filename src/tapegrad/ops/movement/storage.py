@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.core.devices import to_numpy
+from tapegrad.core.held import hold_for
 from tapegrad.core.memory import address, owner, stretch, within
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Tensor, wrap
@@ -245,7 +246,16 @@ def share_memory_(self: Tensor) -> Tensor:
 
 
 def record_stream(self: Tensor, stream: Any) -> None:
-    """Does nothing: the pool of a GPU's memory keeps blocks by stream."""
+    """Let this memory not be used again before the work is done that was sent to ``stream``, a
+    ``tapegrad.cuda.Stream``, by the time when the tensor and its views are gone. The pool knows
+    only of the stream on which memory was allocated: call this for a tensor that is used on
+    another. Raises TypeError for anything but a Stream; does nothing elsewhere than on a GPU."""
+    require_tensor("record_stream", self)
+    if not self.is_cuda:
+        return
+    if not hasattr(stream, "stream"):
+        raise TypeError(f"[record_stream] stream must be a Stream, got {type(stream).__name__}")
+    hold_for(self._device, self._array, stream.stream)
 
 
 # ---------------------------------------------------------------------- functions of Python's
