@@ -1061,7 +1061,7 @@ class Operations:
     def reciprocal_(self) -> Tensor:
         """In-place version of ``reciprocal``."""
     def record_stream(self, stream: Any) -> None:
-        """Does nothing: the pool of a GPU's memory keeps blocks by stream."""
+        """Let this memory not be used again before the work is done that was sent to ..."""
     def relu(self, inplace: _bool = False) -> Tensor:
         """max(x, 0); slope 0 at 0."""
     def relu_(self) -> Tensor:
