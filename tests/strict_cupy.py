@@ -7,8 +7,8 @@ around instead of raising. Memory is counted in a pool with a limit, fresh memor
 0xFF, and arrays belong to a device that must be the current one.
 
 ``pytest --cupy=strict -m gpu`` runs the tests for ``cuda`` on it, with the kernels that were
-compiled for the CPU. It knows nothing of time or races, and of streams that one may be captured: then
-it refuses whatever waits, and memory outside the graph's pool.
+compiled for the CPU. It knows nothing of time or races, and of streams that one may be captured:
+then it refuses whatever waits, and memory outside the graph's pool.
 """
 
 from __future__ import annotations

@@ -154,11 +154,11 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "RAdam": {},
     "Lion": {},
     "AdEMAMix": {},
-    "AdamWScheduleFree": {},
+    "ScheduleFreeAdamW": {},
 }
 
 
-@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(optim, n)])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_reads_its_numbers_anew(name: str, device: str) -> None:
     found = []
     for record in (False, True):
@@ -255,6 +255,8 @@ def _step_without_kernel(x: tg.Tensor) -> None:
     optim.Muon([p]).step()
 
 
+SCHEDULE = optim.lr_scheduler.StepLR(optim.SGD([tg.zeros(1)], lr=1.0), 2)
+
 # what is done -> the operation that is named, and why it cannot be
 REFUSED: dict[str, tuple[Callable[[tg.Tensor], Any], str, str]] = {
     "item": (lambda x: x.sum().item(), "item", "values of the device on the host"),
@@ -269,6 +271,7 @@ REFUSED: dict[str, tuple[Callable[[tg.Tensor], Any], str, str]] = {
     "data": (lambda x: tg.tensor([1.0, 2.0], device=x.device), "tensor", "of the host"),
     "first step": (_first_step, "step", "makes its state at the first step"),
     "step without a kernel": (_step_without_kernel, "step", ""),
+    "schedule": (lambda x: SCHEDULE.step(), "step", "step it beside them"),
     "seed": (
         lambda x: (tg.rand(2, device=x.device), tg.manual_seed(1), tg.rand(2, device=x.device)),
         "make",

@@ -15,9 +15,7 @@ from tapegrad.core import held, kernels
 
 
 @pytest.mark.gpu
-def test_memory_outlives_its_tensor_while_a_stream_uses_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_memory_outlives_its_tensor_while_a_stream_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import cupy
 
     class Event(cupy.cuda.Event):

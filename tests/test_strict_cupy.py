@@ -159,3 +159,65 @@ def test_the_pool_counts_what_lives() -> None:
             cupy.zeros(1000)
     finally:
         pool.set_limit(0)
+
+
+def _copy_to(x: Any) -> None:
+    x.set(np.zeros(3))
+
+
+# What the capture of a stream refuses: whatever waits, and what the driver would not see.
+NOT_CAPTURED: dict[str, Callable[[Any], Any]] = {
+    "get": lambda x: x.get(),
+    "set": _copy_to,
+    "item": lambda x: x[0].item(),
+    "tolist": lambda x: x.tolist(),
+    "bool": lambda x: bool(x[0]),
+    "int": lambda x: int(x[0]),
+    "float": lambda x: float(x[0]),
+    "nonzero": lambda x: x.nonzero(),
+    "where": lambda x: cupy.where(x),
+    "mask": lambda x: x[x > 0],
+    "list of indices": lambda x: x[[0, 1]],
+    "argsort": lambda x: x.argsort(),
+    "sort": lambda x: cupy.sort(x),
+    "unique": lambda x: cupy.unique(x),
+    "copy from the host": lambda x: cupy.asarray([1.0, 2.0]),
+    "device": lambda x: cupy.cuda.runtime.deviceSynchronize(),
+    "stream": lambda x: cupy.cuda.Stream().synchronize(),
+    "event": lambda x: cupy.cuda.Event().done,
+}
+
+
+@pytest.mark.parametrize("name", NOT_CAPTURED)
+def test_what_waits_is_refused_while_a_stream_is_captured(name: str) -> None:
+    x, stream, pool = zeros(3), cupy.cuda.Stream(), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        try:
+            with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+                NOT_CAPTURED[name](x)
+        finally:
+            stream.end_capture()
+
+
+def test_memory_of_a_capture_comes_from_its_own_pool() -> None:
+    x, stream, pool = zeros(3), cupy.cuda.Stream(), cupy.cuda.MemoryPool()
+    with stream:
+        stream.begin_capture()
+        try:
+            with pytest.raises(RuntimeError, match="memory outside the graph's pool"):
+                x + 1
+        finally:
+            stream.end_capture()
+        with cupy.cuda.using_allocator(pool.malloc):
+            stream.begin_capture()
+            y = x + 1
+            x += y
+            graph = stream.end_capture()
+    assert pool.used_bytes() == 512
+    assert x.get().tolist() == [0, 0, 0]
+    x[...] = 5
+    graph.launch()
+    assert (x.get().tolist(), y.get().tolist()) == ([11, 11, 11], [6, 6, 6])
+    with pytest.raises(RuntimeError, match="default"):
+        cupy.cuda.Stream.null.begin_capture()

@@ -20,7 +20,7 @@ _held: deque[tuple[Any, Any]] = deque()  # events, and the memory that waits for
 
 
 def hold_for(device: Device, array: Array, stream: Any) -> None:
-    """Let the array's memory outlive it until what was sent to CuPy's ``stream`` by then is done."""
+    """Let the array's memory outlive it until what CuPy's ``stream`` was sent by then is done."""
     whole = array if array.base is None else array.base  # which its views keep alive
     weakref.finalize(whole, _hold, device, whole.data.mem, stream).atexit = False
     release()

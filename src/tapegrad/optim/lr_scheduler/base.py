@@ -9,6 +9,7 @@ from functools import partial, wraps
 from inspect import signature
 from typing import Any
 
+from tapegrad.core.capture import capturing, refuse
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import Retelling
@@ -108,6 +109,8 @@ class LRScheduler(Retelling):
         ``epoch``: go there instead, by the schedule's closed form where it has one. Warns that this
         is deprecated, and if the optimizer has made no step yet: then the first rate is not used.
         """
+        if capturing() is not None:
+            refuse("replays do not step a schedule, which is the host's: step it beside them")
         if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", False):
             self._warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first "
