@@ -16,6 +16,7 @@ import tapegrad as tg
 from tapegrad import nn, optim
 from tapegrad.cuda import CaptureError, CUDAGraph, make_graphed_step
 from tapegrad.nn import functional as F
+from tapegrad.utils.checkpoint import checkpoint
 
 DEVICES = ["emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
 pytestmark = pytest.mark.parametrize("device", DEVICES)
@@ -178,6 +179,31 @@ def test_each_optimizer_reads_its_numbers_anew(name: str, device: str) -> None:
         found.append([p.detach().cpu().numpy().copy(), optimizer.state_dict()["state"]])
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert repr(found[0][1]) == repr(found[1][1])
+
+
+def test_recomputed_and_fused_parts_are_recorded(device: str) -> None:
+    """Of a part that is computed again on the way back the dropout is the same."""
+
+    @tg.fuse
+    def fused(x: tg.Tensor) -> tg.Tensor:
+        return F.silu(x) * 2 + 1
+
+    found = []
+    for record in (False, True):
+        model, optimizer, _ = made("perceptron", device)
+
+        def step(x: tg.Tensor, y: tg.Tensor, model: Any = model, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            with tg.autocast(tg.device(device).type, dtype=tg.bfloat16):
+                logits = checkpoint(model, x, use_reentrant=False)
+            loss = F.cross_entropy(fused(logits.float()), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        call = make_graphed_step(step, warmup=2) if record else step
+        found.append([call(x, y).item() for x, y in batches("perceptron", device, 5)])
+    assert found[0] == found[1]
 
 
 def test_nothing_happens_while_it_is_recorded(device: str) -> None:

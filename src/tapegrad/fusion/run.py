@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tapegrad import _build
 from tapegrad.core import native
+from tapegrad.core.capture import capturing
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import launch, watched
 from tapegrad.core.memory import address
@@ -149,6 +151,23 @@ def _source(text: str, device: Device) -> tuple[Source, dict[str, Any]]:
     return source, {device.type: _units.setdefault((text, device.type), unit)}
 
 
+# (Looked up at every call: while launches are recorded they are others.)
+
+
+def _new(device: Device, shape: tuple[int, ...], dtype: Any) -> Any:
+    return device.ops["empty"](shape, dtype)
+
+
+def _in_memory_order(device: Device, array: Any) -> Any:
+    return device.ops["ascontiguousarray"](array)
+
+
+def _table(device: Device, words: np.ndarray) -> Any:
+    """Of the host's words, in the device's memory; of a recording, for each of its replays."""
+    recording = capturing()
+    return device.asarray(words) if recording is None else recording.live(words, lambda: words)
+
+
 class Launched:
     """A kernel in CUDA: ``source``, and the call that launches it."""
 
@@ -157,9 +176,9 @@ class Launched:
         self.source, self._among = _source(written.text, device)
         self._shape = [written.blocks, 1, 1, THREADS, 1, 1, 0]
         self._told = _told(written.numbers)
-        self._empty = device.ops["empty"]
+        self._empty = partial(_new, device)
         self._results = _Results(kernel, self._empty)
-        self._contiguous = device.ops["ascontiguousarray"]
+        self._contiguous = partial(_in_memory_order, device)
 
     def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
         given = [self._contiguous(known[id(t)]) for t in self.kernel.inputs]
@@ -188,8 +207,8 @@ class LaunchedAtOnce:
         self._blocks = [one.blocks for one in written]
         self._sizes = [one.sizes for one in written]
         self._told = [_told(one.numbers) for one in written]
-        self._results = [_Results(kernel, device.ops["empty"]) for kernel in kernels]
-        self._contiguous = device.ops["ascontiguousarray"]
+        self._results = [_Results(kernel, partial(_new, device)) for kernel in kernels]
+        self._contiguous = partial(_in_memory_order, device)
 
     def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
         given = [self._contiguous(known[id(t)]) for kernel in self.kernels for t in kernel.inputs]
@@ -214,7 +233,7 @@ class LaunchedAtOnce:
             numbers = np.array(self._told[k](values), np.float64).view(np.int64)
             rows.append([first, self._blocks[k], *pointers, *self._sizes[k], *numbers.tolist()])
             first += self._blocks[k]
-        table = self.device.asarray(np.array(rows, np.int64))
+        table = _table(self.device, np.array(rows, np.int64))
         shape = [first, 1, 1, THREADS, 1, 1, 0]
         with watched(self.device, [*arrays, *results]):
             launch(self.device, "fused", None, table, len(rows), *shape, among=among)
