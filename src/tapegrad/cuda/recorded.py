@@ -12,7 +12,7 @@ come of it), and then what it has written is put back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -184,6 +184,11 @@ class Recorded(np.ndarray):
         if not any(part is Ellipsis or isinstance(part, (np.ndarray, list)) for part in parts):
             index = (*parts, ...)  # a view of one element as well
         return _call(np.ndarray.__getitem__, (self, index), {})
+
+    def __iter__(self) -> Iterator:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _call(np.ndarray.__setitem__, (self, index, value), {})

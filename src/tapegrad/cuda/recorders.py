@@ -93,14 +93,15 @@ class OnGpu:
         before = cuda.Event()
         before.record(cuda.get_current_stream())
         self.stream.wait_event(before)
-        entered = self._entered
-        entered.enter_context(cuda.Device(self.device.index))
-        entered.enter_context(self.stream)
-        entered.enter_context(cuda.using_allocator(self.pool.malloc))
-        entered.callback(set_instead, set_instead(None))  # nothing may wait for a launch
-        compute_with(self.device, _Guarded(library))
-        entered.callback(compute_with, self.device)
-        self.stream.begin_capture()
+        with ExitStack() as entered:
+            entered.enter_context(cuda.Device(self.device.index))
+            entered.enter_context(self.stream)
+            entered.enter_context(cuda.using_allocator(self.pool.malloc))
+            entered.callback(set_instead, set_instead(None))  # nothing may wait for a launch
+            entered.callback(compute_with, self.device)
+            compute_with(self.device, _Guarded(library))
+            self.stream.begin_capture()
+            self._entered = entered.pop_all()
         return Capture(self.device, library.ndarray, library.empty, _write)
 
     def end(self) -> None:
