@@ -222,9 +222,9 @@ def keeps_digits(xp: Any, squares: Any) -> bool:
     which does not wait for the answer, and computes the longer way."""
     if isinstance(squares, Tensor):
         xp, squares = squares._device.xp, squares._array
-    return (
-        xp.on_host and has_values(squares) and _all_between(squares, *_digits_kept(squares.dtype))
-    )
+    if not has_values(squares) or not xp.on_host:
+        return False
+    return _all_between(squares, *_digits_kept(squares.dtype))
 
 
 @cache
