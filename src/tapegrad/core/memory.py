@@ -61,6 +61,19 @@ def address(array: Any) -> int:
     return array.data.ptr
 
 
+class HostTable(np.ndarray):
+    """An array of the host that a launcher has read when it returns, and hands on to its kernel. It
+    keeps the arrays that its addresses are of."""
+
+    arrays: Any = ()
+
+    @classmethod
+    def of(cls, table: np.ndarray, arrays: Any) -> HostTable:
+        told = table.view(cls)
+        told.arrays = arrays
+        return told
+
+
 def has_values(array: Any) -> bool:
     """Whether the host may look at an array's values as it likes: not at a GPU's, for which it
     would wait, nor while work is recorded (core/capture.py), when there are none."""

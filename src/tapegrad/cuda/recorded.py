@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.capture import refuse
+from tapegrad.core.memory import HostTable
 
 # Functions and methods whose result's shape, or Python number, depends on values: CuPy waits there.
 # (Its sorts are Thrust's, which wait, too.)
@@ -136,7 +137,7 @@ def _plain(value: Any, given: dict[int, Recorded]) -> Any:
         array = value.view(np.ndarray)
         given[id(array)] = value
         return array
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray) and value.ndim and not isinstance(value, HostTable):
         refuse(
             f"an array of the host, {value.dtype} {value.shape}, would be the same in every "
             "replay: make it on the device before, and copy what changes into it"

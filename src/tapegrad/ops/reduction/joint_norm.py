@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.core.devices import Device, override
 from tapegrad.core.dtypes import accumulator, is_floating
 from tapegrad.core.kernels import ask, launch, watched
-from tapegrad.core.memory import Array, address
+from tapegrad.core.memory import Array, HostTable, address
 from tapegrad.core.tape import array_function
 
 
@@ -46,7 +46,7 @@ def scale_to_norm(xp: Any, norm: Array, *arrays: Array, most: float) -> None:
 _MOST = 160  # tensors whose places a launch is told: most_tensors of the kernels
 
 
-def _in_tables(arrays: tuple[Array, ...]) -> list[tuple[Any, list[Array], np.ndarray]]:
+def _in_tables(arrays: tuple[Array, ...]) -> list[tuple[Any, list[Array], HostTable]]:
     """(dtype, arrays, size and address of each), as a launch takes them."""
     found = []
     by_dtype: dict[Any, list[Array]] = {}
@@ -56,7 +56,7 @@ def _in_tables(arrays: tuple[Array, ...]) -> list[tuple[Any, list[Array], np.nda
         for start in range(0, len(alike), _MOST):
             some = alike[start : start + _MOST]
             places = [(x.size, address(x) if x.size else 0) for x in some]
-            found.append((dtype, some, np.array(places, np.int64)))
+            found.append((dtype, some, HostTable.of(np.array(places, np.int64), some)))
     return found
 
 
