@@ -1,4 +1,4 @@
-"""The ``tapegrad`` command: ``tapegrad demo``, ``doctor``, ``bench``, ``check`` and ``emulate``."""
+"""The ``tapegrad`` command: ``demo``, ``doctor``, ``bench``, ``check``, ``emulate``, ``launch``."""
 
 from __future__ import annotations
 
@@ -165,6 +165,23 @@ def _parser() -> argparse.ArgumentParser:
     emulate.add_argument("file", type=Path, metavar="FILE.cu")
     emulate.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own")
     emulate.set_defaults(run=_emulate)
+
+    launch = commands.add_parser(
+        "launch",
+        help="run a script as several processes that train together",
+        description="Runs the script as ranks of MPI, by the mpiexec beside this Python or on the "
+        "PATH. When one fails or is killed, all end, and the exit status is not 0.",
+    )
+    launch.add_argument("-n", type=_positive, required=True, metavar="N", help="how many ranks")
+    launch.add_argument(
+        "--mpi",
+        default="",
+        metavar="OPTIONS",
+        help="further options for mpiexec, as '--hostfile hosts', in one argument",
+    )
+    launch.add_argument("script", metavar="FILE.py", help="the script; -m for a module")
+    launch.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
+    launch.set_defaults(run=_launch)
     return parser
 
 
@@ -211,6 +228,12 @@ def _emulate(arguments: argparse.Namespace) -> int:
     from .emulating.command import emulate
 
     return emulate(arguments)
+
+
+def _launch(arguments: argparse.Namespace) -> int:
+    from .distributed.launch import launch
+
+    return launch(arguments.n, [arguments.script, *arguments.arguments], arguments.mpi.split())
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,45 @@
+"""``tapegrad launch``: a script as several ranks, by the mpiexec that is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .mpi import HINT
+
+
+def find_mpiexec() -> str:
+    """The mpiexec beside this Python, as wheels bring it, or on the PATH. Raises RuntimeError, with
+    what to install, where there is none."""
+    folders = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+    for name in ("mpiexec", "mpirun"):
+        if (found := shutil.which(name, path=folders)) is not None:
+            return found
+    raise RuntimeError(f"there is no mpiexec beside {sys.executable} and none on the PATH: {HINT}")
+
+
+def launch(count: int, script: Sequence[str], options: Sequence[str] = ()) -> int:
+    """Run ``script``, a file or ``-m module`` and its arguments, as ``count`` ranks, with further
+    ``options`` for mpiexec; the status of the first that failed, or 0. Raises RuntimeError where
+    there is no mpiexec."""
+    mpiexec = find_mpiexec()
+    environment = dict(os.environ)
+    if count > 1:  # the threads of one rank would wait for those of others
+        environment.setdefault("OMP_NUM_THREADS", "1")
+        environment.setdefault("OPENBLAS_NUM_THREADS", environment["OMP_NUM_THREADS"])
+    rank = str(Path(__file__).with_name("rank.py"))
+    command = [mpiexec, *options, *_openmpi_options(mpiexec), "-n", str(count)]
+    return subprocess.call([*command, sys.executable, rank, *script], env=environment)
+
+
+def _openmpi_options(mpiexec: str) -> list[str]:
+    """What Open MPI wants to be told before it runs more ranks than there are cores, or as root."""
+    said = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False)
+    if "Open MPI" not in said.stdout and "prte" not in said.stdout.lower():
+        return []
+    as_root = ["--allow-run-as-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return ["--oversubscribe", *as_root]

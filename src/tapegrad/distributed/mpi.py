@@ -1,0 +1,105 @@
+"""Ranks of MPI, by mpi4py: arrays in the memory of the host go to it as bytes, and come back so.
+
+Nothing here waits inside MPI, which burns the core that another rank may need; and whatever is
+computed is computed here, in the order of the ranks, so that no bit depends on when what arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.memory import Array
+
+from .backend import Backend
+from .errors import DistBackendError
+from .pending import Pending
+
+HINT = "pip install 'tapegrad[mpi]' brings mpi4py and an MPI"
+_MAIL = 1  # the tag of messages, on a communicator of their own
+
+
+def load() -> Any:
+    """mpi4py's MPI, initialised. Raises ImportError, with what to install, where it is missing."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # RuntimeError: there is no MPI that it could load
+        raise ImportError(f"MPI needs mpi4py and an MPI ({error}): {HINT}") from None
+    return MPI
+
+
+class _Requests:
+    def __init__(self, mpi: Any, requests: list[Any], *held: Any):
+        self._mpi, self._requests, self._held = mpi, requests, held
+
+    def done(self) -> bool:
+        try:
+            return bool(self._mpi.Request.Testall(self._requests))
+        except self._mpi.Exception as error:
+            raise DistBackendError(f"MPI says: {error}: did all ranks give equal shapes?") from None
+
+
+def _bytes(array: Array) -> Array:
+    return array.reshape(-1).view(np.uint8)
+
+
+class MPIBackend(Backend):
+    """The ranks of a communicator of mpi4py's (its ``Dup``: the user's own stays theirs)."""
+
+    name = "mpi"
+
+    def __init__(self, communicator: Any):
+        self._mpi = load()
+        self._communicator = communicator.Dup()
+        self._mail = communicator.Dup()
+        self._posted: list[Any] = []
+        self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+
+    def exchange(
+        self,
+        sends: Sequence[tuple[Array, int]],
+        receives: Sequence[tuple[Array, int]],
+        tag: int = 0,
+    ) -> Pending:
+        communicator = self._communicator
+        requests = [communicator.Irecv(_bytes(array), rank, tag) for array, rank in receives]
+        requests += [communicator.Isend(_bytes(array), rank, tag) for array, rank in sends]
+        return _Requests(self._mpi, requests, sends, receives)
+
+    def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
+        return _Requests(self._mpi, [self._communicator.Ibcast(_bytes(array), root)], array)
+
+    def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:
+        request = self._communicator.Iallgather(_bytes(own), _bytes(parts))
+        return _Requests(self._mpi, [request], own, parts)
+
+    def split(self, ranks: Sequence[int]) -> MPIBackend | None:
+        color = 0 if self.rank in ranks else self._mpi.UNDEFINED
+        key = ranks.index(self.rank) if self.rank in ranks else 0
+        own = self._communicator.Split(color, key)
+        if own == self._mpi.COMM_NULL:
+            return None
+        made = MPIBackend(own)
+        own.Free()
+        return made
+
+    def post(self, rank: int, message: bytes) -> None:
+        self._posted = [pair for pair in self._posted if not pair[0].Test()]
+        data = np.frombuffer(message, np.uint8)
+        self._posted.append((self._mail.Isend(data, rank, _MAIL), data))
+
+    def receive(self) -> tuple[int, bytes] | None:
+        status = self._mpi.Status()
+        if not self._mail.Iprobe(self._mpi.ANY_SOURCE, _MAIL, status):
+            return None
+        data = np.empty(status.Get_count(self._mpi.BYTE), np.uint8)
+        self._mail.Recv(data, status.Get_source(), _MAIL)
+        return status.Get_source(), data.tobytes()
+
+    def abort(self, status: int) -> None:
+        self._mpi.COMM_WORLD.Abort(status)
+
+    def close(self) -> None:
+        self._communicator.Free()

@@ -1,0 +1,147 @@
+"""NCCL, by CuPy's binding, for arrays on GPUs: on a stream of its own, beside a host backend that
+brings the ranks together and carries everything else.
+
+What NCCL adds up itself, it adds up in an order that depends on the machine, and is the same in each
+run on it. 16-bit floats are sent, and added up in float32 here, as with other backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.memory import Array
+
+from .backend import Backend
+from .errors import DistBackendError
+from .pending import Pending
+from .reductions import ReduceOp
+
+# NCCL's numbers for what it can add up: nccl.h.
+_TYPES = {"int8": 0, "uint8": 1, "int32": 2, "int64": 4, "uint64": 5, "float32": 7, "float64": 8}
+_OPERATIONS = {
+    ReduceOp.SUM: 0,
+    ReduceOp.PRODUCT: 1,
+    ReduceOp.MAX: 2,
+    ReduceOp.MIN: 3,
+    ReduceOp.AVG: 4,
+}
+_BYTES = _TYPES["uint8"]
+_HINT = "pip install 'tapegrad[cuda12]' brings CuPy, and 'nvidia-nccl-cu12' NCCL"
+
+
+def _load() -> tuple[Any, Any]:
+    try:
+        import cupy
+        from cupy.cuda import nccl
+    except ImportError as error:
+        raise ImportError(f"NCCL needs CuPy with NCCL ({error}): {_HINT}") from None
+    if not nccl.available:
+        raise ImportError(f"this CuPy finds no NCCL: {_HINT}")
+    return cupy, nccl
+
+
+def is_available() -> bool:
+    """Whether CuPy is there, with NCCL and a GPU."""
+    try:
+        cupy, _ = _load()
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except (ImportError, RuntimeError):
+        return False
+
+
+class _Event:
+    def __init__(self, event: Any, *held: Any):
+        self._event, self._held = event, held
+
+    def done(self) -> bool:
+        return bool(self._event.done)
+
+
+class NCCLBackend(Backend):
+    """The ranks of ``host`` on the GPUs of their machines, by their ``local_rank`` (None: the
+    current GPU). All of them make it at the same time."""
+
+    name, device_type = "nccl", "cuda"
+
+    def __init__(self, host: Backend, local_rank: int | None):
+        self._cupy, self._nccl = _load()
+        self.rank, self.size = host.rank, host.size
+        if local_rank is not None:
+            count = self._cupy.cuda.runtime.getDeviceCount()
+            self._cupy.cuda.Device(local_rank % count).use()
+        # The name under which ranks find each other, as its bytes.
+        name = np.zeros(128, np.uint8)
+        if host.rank == 0:
+            name[:] = [number % 256 for number in self._nccl.get_unique_id()]
+        pending = host.broadcast(name, 0)
+        while not pending.done():
+            pass
+        signed = tuple(name.view(np.int8).tolist())
+        self._communicator = self._nccl.NcclCommunicator(self.size, signed, self.rank)
+        self._stream = self._cupy.cuda.Stream(non_blocking=True)
+
+    def among(self, host: Backend) -> NCCLBackend:
+        """The backend of the ranks of another host backend, on the same GPUs."""
+        return NCCLBackend(host, None)
+
+    def _begin(self) -> None:
+        """What comes now waits for what was computed so far."""
+        self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
+
+    def _end(self, *held: Any) -> Pending:
+        error = self._communicator.check_async_error()
+        if error:
+            raise DistBackendError(f"NCCL has failed: {self._nccl.NcclError(error)}")
+        return _Event(self._stream.record(), *held)
+
+    def exchange(
+        self,
+        sends: Sequence[tuple[Array, int]],
+        receives: Sequence[tuple[Array, int]],
+        tag: int = 0,
+    ) -> Pending:
+        self._begin()
+        stream, communicator = self._stream.ptr, self._communicator
+        self._nccl.groupStart()
+        for array, rank in receives:
+            communicator.recv(array.data.ptr, array.nbytes, _BYTES, rank, stream)
+        for array, rank in sends:
+            communicator.send(array.data.ptr, array.nbytes, _BYTES, rank, stream)
+        self._nccl.groupEnd()
+        return self._end(sends, receives)
+
+    def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
+        self._begin()
+        pointer = array.data.ptr
+        self._communicator.broadcast(
+            pointer, pointer, array.nbytes, _BYTES, root, self._stream.ptr
+        )
+        return self._end(array)
+
+    def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:
+        self._begin()
+        self._communicator.allGather(
+            own.data.ptr, parts.data.ptr, own.nbytes, _BYTES, self._stream.ptr
+        )
+        return self._end(own, parts)
+
+    def all_reduce(
+        self, library: Any, array: Array, op: ReduceOp, tag: int = 0
+    ) -> Iterator[Pending]:
+        kind, operation = _TYPES.get(array.dtype.name), _OPERATIONS.get(op)
+        if kind is None or operation is None or is_low_precision(array.dtype):
+            yield from super().all_reduce(library, array, op, tag)
+            return
+        self._begin()
+        pointer = array.data.ptr
+        self._communicator.allReduce(
+            pointer, pointer, array.size, kind, operation, self._stream.ptr
+        )
+        yield self._end(array)
+
+    def close(self) -> None:
+        self._communicator.destroy()
