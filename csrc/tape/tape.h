@@ -345,6 +345,7 @@ bool ready_walk_type();
 
 struct Found {  // of a walk: see run_backward in tapegrad.core.engine
     PyObject *pending, *wide, *retained;
+    PyObject* due = nullptr;  // a list, if anyone waits for leaves: pairs (serial, function(pending))
 };
 bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count, const Found& found,
                bool retain_graph);

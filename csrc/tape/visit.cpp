@@ -3,6 +3,7 @@
 // definition; what is rare is left to its helpers, which configure() hands over.
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <vector>
 
@@ -410,13 +411,49 @@ bool visit_node(Walk* walk, PyObject* object, bool retain_graph, PyObject* retai
     return done && (retain_graph || let_go(node));
 }
 
-bool visit_all(Walk* walk, bool retain_graph, PyObject* retained) {
+constexpr long long kNever = std::numeric_limits<long long>::min();
+
+// When the last one of a list of pairs (serial, function) is due: before nodes older than that.
+bool read_due(PyObject* due, long long& serial) {
+    const Py_ssize_t count = due ? PyList_GET_SIZE(due) : 0;
+    if (count == 0) {
+        serial = kNever;
+        return true;
+    }
+    PyObject* last = PyList_GET_ITEM(due, count - 1);
+    if (!PyTuple_Check(last) || PyTuple_GET_SIZE(last) != 2) {
+        PyErr_SetString(PyExc_TypeError, "due is a list of pairs (serial, function)");
+        return false;
+    }
+    serial = PyLong_AsLongLong(PyTuple_GET_ITEM(last, 0));
+    return !(serial == -1 && PyErr_Occurred());
+}
+
+// Call what is due before a node of this serial: the leaves it waits for are complete.
+bool call_due(const Walk* walk, PyObject* due, long long serial, long long& next) {
+    while (serial < next) {
+        const Py_ssize_t count = PyList_GET_SIZE(due);
+        Ref last = Ref::to(PyList_GET_ITEM(due, count - 1));
+        if (PyList_SetSlice(due, count - 1, count, nullptr) < 0 ||
+            !call(PyTuple_GET_ITEM(last.object, 1), walk->pending) || !read_due(due, next)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool visit_all(Walk* walk, bool retain_graph, const Found& found) {
+    long long next;
+    if (!read_due(found.due, next)) {
+        return false;
+    }
     while (!walk->heap->empty()) {
         std::pop_heap(walk->heap->begin(), walk->heap->end());
         Ref node(walk->heap->back().node);
+        const long long serial = walk->heap->back().serial;
         walk->heap->pop_back();
         Py_XSETREF(walk->node, Py_NewRef(node.object));
-        if (!visit_node(walk, node, retain_graph, retained)) {
+        if (!call_due(walk, found.due, serial, next) || !visit_node(walk, node, retain_graph, found.retained)) {
             return false;
         }
     }
@@ -541,20 +578,20 @@ bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count,
             done = arrive(walk, root, seed);
         }
     }
-    done = done && visit_all(walk, retain_graph, found.retained);
+    done = done && visit_all(walk, retain_graph, found);
     walk_clear(owner);  // its push may refer to it
     return done;
 }
 
-// visit(nodes, seeds, pending, wide, retained, retain_graph)
+// visit(nodes, seeds, pending, wide, retained, retain_graph, due)
 PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
-    if (count != 6 || !engine.ready || !PyTuple_Check(given[0]) || !PyTuple_Check(given[1]) ||
-        !PyDict_Check(given[2]) || !PySet_Check(given[3]) ||
+    if (count != 7 || !engine.ready || !PyTuple_Check(given[0]) || !PyTuple_Check(given[1]) ||
+        !PyDict_Check(given[2]) || !PySet_Check(given[3]) || !PyList_Check(given[6]) ||
         PyTuple_GET_SIZE(given[0]) != PyTuple_GET_SIZE(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph)");
+        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph, due)");
         return nullptr;
     }
-    const Found found{given[2], given[3], given[4]};
+    const Found found{given[2], given[3], given[4], given[6]};
     if (!walk_back(&PyTuple_GET_ITEM(given[0], 0), &PyTuple_GET_ITEM(given[1], 0),
                    PyTuple_GET_SIZE(given[0]), found, given[5] == Py_True)) {
         return nullptr;

@@ -286,7 +286,7 @@ def tensor_backward(
         retain_graph is inputs is None
         and create_graph is False
         and compiled is not None
-        and engine.inspect is None
+        and engine.inspect is engine.awaited is None
         and compiled.backward(self, gradient, walk, _Walk(False), _one)
     ):
         return

@@ -36,6 +36,12 @@ from .tensor import Alias, Leaf, Storage, Tensor, wrap, wrap_result
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
 
+# Called with the roots of a walk, while there is someone who waits for leaves: pairs (serial,
+# function), by increasing serial. ``function(pending)`` is called before nodes older than that, when
+# what it waits for in ``pending`` is complete (see autograd.completed).
+Due = list[tuple[int, Callable[[dict], None]]]
+awaited: Callable[[Sequence[Tensor]], Due] | None = None
+
 _delivering = fork_safe_lock()  # threads may share leaves: one adds to .grad at a time
 
 
@@ -78,12 +84,14 @@ def _walk(
     captured: Gradients = {}
     retained: Retained = []
     wide: set[Node | Leaf] = set()  # of 16-bit floats, with gradients that are float32 until whole
-    if compiled is not None and targets is None and not create_graph and inspect is None:
+    whole = targets is None and not create_graph
+    due = awaited(roots) if awaited is not None and whole else []
+    if compiled is not None and whole and inspect is None:
         nodes = tuple([root._node for root in roots])
-        compiled.visit(nodes, tuple(seeds), pending, wide, retained, retain_graph)
+        compiled.visit(nodes, tuple(seeds), pending, wide, retained, retain_graph, due)
     else:
         flags = retain_graph, create_graph
-        _visit(roots, seeds, targets, pending, captured, wide, retained, *flags)
+        _visit(roots, seeds, targets, pending, captured, wide, retained, *flags, due)
     _settle(pending, wide, retained, create_graph)
     pending.update(captured)
     return pending, retained
@@ -108,6 +116,7 @@ def _visit(
     retained: Retained,
     retain_graph: bool,
     create_graph: bool,
+    due: Due,
 ) -> None:
     """Visit the nodes; ``pending`` has the leaves' gradients then. (csrc/tape/visit.cpp does the
     same, where neither targets nor gradients of gradients are wanted.)"""
@@ -150,6 +159,8 @@ def _visit(
             arrive(root._node, seed)
     while heap:
         node = heappop(heap)[1]
+        while due and node.serial < due[-1][0]:
+            due.pop()[1](pending)
         g = pending.pop(node)
         if wide and node in wide:
             wide.remove(node)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import CPU, to_numpy
-from tapegrad.core.dtypes import dtype as as_dtype
+from tapegrad.core.dtypes import bfloat16
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
 
@@ -48,7 +48,7 @@ def _described(value: Any, arrays: list[Array]) -> Any:
         return {"dict": [[key, _described(item, arrays)] for key, item in value.items()]}
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
         array = np.asarray(to_numpy(value._array if isinstance(value, Tensor) else value))
-        if array.dtype.kind != "O":
+        if array.dtype.kind in "biufc" or array.dtype.name == "bfloat16":
             arrays.append(array)
             kind = "tensor" if isinstance(value, Tensor) else "array"
             return {kind: [array.dtype.name, *array.shape]}
@@ -77,7 +77,7 @@ def _made(value: Any, rest: io.BytesIO) -> Any:
     if kind == "dict":
         return {key: _made(item, rest) for key, item in items}
     name, *shape = items
-    dtype = as_dtype(name)
+    dtype = bfloat16() if name == "bfloat16" else np.dtype(name)
     count = int(np.prod(shape, dtype=np.int64))
     flat = np.frombuffer(rest.read(count * dtype.itemsize), dtype)
     array = flat.reshape(shape).copy()
