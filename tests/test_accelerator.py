@@ -414,17 +414,17 @@ def test_an_incomplete_node_is_refused() -> None:
     node = engine.Node()
     node.device = tg.device("cpu")
     with pytest.raises(AttributeError, match="incomplete"):
-        tape.visit((node,), (np.ones(1),), {}, set(), [], False)
+        tape.visit((node,), (np.ones(1),), {}, set(), [], False, [])
 
 
 def test_wrong_calls_are_refused() -> None:
     tape = accelerator.compiled
     assert tape is not None
-    for arguments in ((), ((), (), {}, set(), []), ((), (1,), {}, set(), [], False), (1,) * 6):
+    for arguments in ((), ((), (), {}, set(), []), ((), (1,), {}, set(), [], False, []), (1,) * 7):
         with pytest.raises(TypeError):
             tape.visit(*arguments)
     with pytest.raises(AttributeError, match="device"):
-        tape.visit((1,), (np.ones(1),), {}, set(), [], False)
+        tape.visit((1,), (np.ones(1),), {}, set(), [], False, [])
     for options in ({}, {"node": int, "leaf": 0}, {"unknown": 0}):
         with pytest.raises(TypeError):
             tape.configure(**options)

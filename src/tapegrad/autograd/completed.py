@@ -18,23 +18,35 @@ from tapegrad.core.tensor import Leaf, Tensor
 _hooks: WeakKeyDictionary[Leaf, Callable[[Any], None]] = WeakKeyDictionary()
 
 
-def on_complete(leaf: Tensor, hook: Callable[[Any], None] | None) -> None:
+class CompleteHandle:
+    """Takes a hook away again."""
+
+    def __init__(self, leaf: Leaf):
+        self._leaf = leaf
+
+    def remove(self) -> None:
+        """Call it no more."""
+        _hooks.pop(self._leaf, None)
+
+
+def on_complete(leaf: Tensor, hook: Callable[[Any], None]) -> CompleteHandle:
     """Call ``hook(array)`` in each ``backward`` as soon as nothing more will be added to what has
     reached this leaf: its ``.grad`` gets the array later, when all leaves have theirs, and the
-    array must not be changed. 16-bit gradients may still be float32. None: no more.
+    array must not be changed. 16-bit gradients may still be float32.
 
     It is not called where hooks on the leaf may still replace the gradient, where the walk's end
     completes the leaf, and for gradients of gradients: ``register_post_accumulate_grad_hook`` is.
     """
-    if hook is None:
-        _hooks.pop(leaf._node, None)
-    else:
-        _hooks[leaf._node] = hook
-    engine.awaited = _due if _hooks else None
+    _hooks[leaf._node] = hook
+    engine.awaited = _due
+    return CompleteHandle(leaf._node)
 
 
 def _due(roots: Sequence[Tensor]) -> engine.Due:
     """What to call before nodes of which serial."""
+    if not _hooks:
+        engine.awaited = None
+        return []
     oldest: dict[Leaf, int] = {}
     seen = set()
     stack = [root._node for root in roots]

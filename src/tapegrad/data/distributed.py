@@ -1,4 +1,4 @@
-"""The share of one process in a dataset, for scripts that divide it up themselves."""
+"""The share of one process in a dataset."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from tapegrad.distributed.groups import get_rank, get_world_size, is_initialized
 from tapegrad.ops.sampling.draws import randperm
 from tapegrad.ops.sampling.philox import Generator
 
@@ -17,8 +18,8 @@ class DistributedSampler(Sampler):
     each epoch (see ``set_epoch``) and the same in all processes, without ``shuffle`` as they are.
     The first ones are repeated until all get equally many, or with ``drop_last`` the last left out.
 
-    Raises RuntimeError without ``num_replicas`` and ``rank``, which nobody else knows here, and
-    ValueError for a rank that is none of them.
+    Without ``num_replicas`` and ``rank``, they are those of the process group: raises RuntimeError
+    where there is none, and ValueError for a rank that is none of them.
     """
 
     def __init__(
@@ -31,10 +32,13 @@ class DistributedSampler(Sampler):
         drop_last: bool = False,
     ) -> None:
         if num_replicas is None or rank is None:
-            raise RuntimeError(
-                "DistributedSampler: there is no process group, say num_replicas and rank; for one "
-                "process use shuffle=True of the DataLoader"
-            )
+            if not is_initialized():
+                raise RuntimeError(
+                    "DistributedSampler: there is no process group, say num_replicas and rank; for "
+                    "one process use shuffle=True of the DataLoader"
+                )
+            num_replicas = get_world_size() if num_replicas is None else num_replicas
+            rank = get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(
                 f"DistributedSampler: rank must be between 0 and {num_replicas - 1}, not {rank}"

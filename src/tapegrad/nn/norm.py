@@ -8,10 +8,14 @@ from copy import copy
 from typing import Any, ClassVar
 
 from tapegrad.core import dtypes
+from tapegrad.core.modes import no_grad
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor
+from tapegrad.distributed.groups import get_world_size, is_initialized
+from tapegrad.distributed.nn.functional import all_reduce
 from tapegrad.ops.creation.create import ones, zeros
 from tapegrad.ops.layers.norm import batch_norm_counted
+from tapegrad.ops.movement.cat import cat
 
 from . import functional as F
 from . import init
@@ -157,8 +161,9 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...). There is one
-    process, whose batch is the whole one; ``process_group`` is accepted and has no effect."""
+    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...), in training over the
+    batches of all ranks of ``process_group`` (None: of all; without a group this process's). All
+    of them call it equally often. Raises ValueError for fewer than two dimensions."""
 
     def __init__(
         self,
@@ -183,6 +188,44 @@ class SyncBatchNorm(_BatchNorm):
             raise ValueError(
                 f"SyncBatchNorm expects an input of shape (N, C, ...), got {tuple(input.shape)}"
             )
+
+    def forward(self, input: Tensor) -> Tensor:
+        own = self.training or self.running_mean is None
+        alone = not is_initialized() or get_world_size(self.process_group) == 1
+        if alone or not own:
+            return super().forward(input)
+        self._check(input)
+        return self._over_ranks(input)
+
+    def _over_ranks(self, input: Tensor) -> Tensor:
+        """Normalise with the mean and variance of all ranks' inputs, in two sums over the ranks:
+        one sum of squares would lose what the squares have in common with the mean's."""
+        wide = input.to(dtypes.accumulator(input.dtype))
+        dims = [d for d in range(input.ndim) if d != 1]
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        here = input.numel() // input.shape[1]
+        total = all_reduce(cat([wide.sum(dims), wide.new_full((1,), here)]), group=self.process_group)
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        centered = wide - mean.reshape(shape)
+        variance = all_reduce((centered * centered).sum(dims), group=self.process_group) / count
+        if self.training and self.running_mean is not None:
+            self._track(mean.detach(), variance.detach() * (count / (count - 1)))
+        y = centered * (variance + self.eps).rsqrt().reshape(shape)
+        if self.weight is not None:
+            y = y * self.weight.reshape(shape)
+        if self.bias is not None:
+            y = y + self.bias.reshape(shape)
+        return y.to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        with no_grad():
+            self.num_batches_tracked.add_(1)
+            share = self.momentum
+            if share is None:
+                share = 1 / self.num_batches_tracked.item()
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+            self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
