@@ -51,6 +51,7 @@ from .objects import (
     scatter_object_list,
 )
 from .reductions import ReduceOp
+from .shards import full_tensor
 
 
 def is_gloo_available() -> bool:
@@ -62,10 +63,6 @@ _refused = {
     **refusing(
         "DeviceMesh init_device_mesh",
         "ranks have one dimension: new_group makes groups of them",
-    ),
-    **refusing(
-        "FullyShardedDataParallel",
-        "fully_shard(module) of distributed.fsdp shards a module's parameters in place",
     ),
     **refusing("Join", "give all ranks equally many batches: DistributedSampler does"),
     **returning("record", "errors of ranks are shown with their tracebacks anyhow"),
@@ -84,5 +81,5 @@ files(
         "elastic.multiprocessing.errors": "record",
     },
 )
-files(__name__, {"fsdp": "FullyShardedDataParallel"})
+files(__name__, {"fsdp": "fully_shard FullyShardedDataParallel"}, "tapegrad.nn.parallel.fully_shard")
 files(__name__, {"optim": "ZeroRedundancyOptimizer"}, "tapegrad.optim.zero_redundancy")
