@@ -83,3 +83,4 @@ files(
 )
 files(__name__, {"fsdp": "fully_shard FullyShardedDataParallel"}, "tapegrad.nn.parallel.fully_shard")
 files(__name__, {"optim": "ZeroRedundancyOptimizer"}, "tapegrad.optim.zero_redundancy")
+files(__name__, {"checkpoint": "save load"}, "tapegrad.checkpoint.ranks")

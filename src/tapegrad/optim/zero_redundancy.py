@@ -44,7 +44,7 @@ class ZeroRedundancyOptimizer(Optimizer):
         self._own = optimizer_class(
             [{**group, "params": self._mine(group)} for group in self.param_groups], **defaults
         )
-        self.state = self._own.state
+        self.state, self.kept_arrays = self._own.state, self._own.kept_arrays
         self._consolidated: dict[str, Any] | None = None
 
     def _divide(self) -> dict[int, int]:
@@ -57,7 +57,11 @@ class ZeroRedundancyOptimizer(Optimizer):
         return owners
 
     def _mine(self, group: dict[str, Any]) -> list[Tensor]:
-        return [p for p in group["params"] if self._owners[id(p)] == self.rank]
+        return [p for p in group["params"] if self.owns(p)]
+
+    def owns(self, p: Tensor) -> bool:
+        """Whether this rank has the state of the parameter."""
+        return self._owners[id(p)] == self.rank
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Raises NotImplementedError once the parameters are divided: give all groups at once."""
@@ -129,7 +133,7 @@ class ZeroRedundancyOptimizer(Optimizer):
         groups, parameters = self._load_groups(
             "ZeroRedundancyOptimizer.load_state_dict", state_dict["param_groups"]
         )
-        mine = {i for i, (_, p, _) in parameters.items() if self._owners[id(p)] == self.rank}
+        mine = {i for i, (_, p, _) in parameters.items() if self.owns(p)}
         self.param_groups[:] = groups
         self._own.load_state_dict(
             {
