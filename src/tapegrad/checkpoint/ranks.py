@@ -1,9 +1,9 @@
 """Checkpoints of many ranks: one file a rank, and an index, in a folder. They load on any number of
 ranks, whole or sharded in any way.
 
-Each file is one of ``checkpoint.save``'s. The index says of every tensor what shape it has and which
-elements of its flat array are in which file; it is written last and all at once, so that whenever a
-save ends, it leads to the old files or to the new.
+Each file is one of ``checkpoint.save``'s. The index says of every tensor what shape it has and
+which elements of its flat array are in which file; it is written last and all at once, so that
+whenever a save ends, it leads to the old files or to the new.
 """
 
 from __future__ import annotations
@@ -94,12 +94,10 @@ def save(state_dict: Mapping[str, Any], checkpoint_id: str | os.PathLike[str]) -
     _together()
 
 
-def load(
-    state_dict: dict[str, Any], checkpoint_id: str | os.PathLike[str]
-) -> dict[str, Any]:
-    """Read what ``save`` wrote, on any number of ranks, into the objects of a dict like the one that
-    was saved, and its numbers and text into the dict, which is returned. All ranks call it; each
-    reads what it needs.
+def load(state_dict: dict[str, Any], checkpoint_id: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what ``save`` wrote, on any number of ranks, into the objects of a dict like the one
+    that was saved, and its numbers and text into the dict, which is returned. All ranks call it;
+    each reads what it needs.
 
     Raises CheckpointError where the folder has no index, a file of it is missing or damaged, and
     where an object finds no state, or not one that fits.
@@ -174,8 +172,8 @@ def _description(path: Path, value: Any) -> list[Any]:
 
 def _part(sharding: Any) -> tuple[int, int]:
     """Which elements of the flat whole this rank has."""
-    start = min(sharding.group.rank() * sharding.length, sharding.count)
-    return start, min(start + sharding.length, sharding.count)
+    start = min(sharding.group.rank() * sharding.length, sharding.numel)
+    return start, min(start + sharding.length, sharding.numel)
 
 
 def _written(piece: _Piece) -> Tensor:
@@ -225,7 +223,9 @@ class _Found:
         try:
             index = load_file(os.path.join(folder, INDEX))["index"]
         except FileNotFoundError:
-            raise CheckpointError(f"load: {folder} has no {INDEX}: no save has ended there") from None
+            raise CheckpointError(
+                f"load: {folder} has no {INDEX}: no save has ended there"
+            ) from None
         self.tensors = {tuple(e[0]): e for e in index["tensors"].values()}
         self.values = {tuple(path): value for path, value in index["values"]}
         self._files: dict[str, dict[str, Tensor]] = {}

@@ -37,8 +37,8 @@ from .tensor import Alias, Leaf, Storage, Tensor, wrap, wrap_result
 inspect: Callable[[Node, Any, Any], None] | None = None
 
 # Called with the roots of a walk, while there is someone who waits for leaves: pairs (serial,
-# function), by increasing serial. ``function(pending)`` is called before nodes older than that, when
-# what it waits for in ``pending`` is complete (see autograd.completed).
+# function), by increasing serial. ``function(pending)`` is called before nodes older than that,
+# when what it waits for in ``pending`` is complete (see autograd.completed).
 Due = list[tuple[int, Callable[[dict], None]]]
 awaited: Callable[[Sequence[Tensor]], Due] | None = None
 

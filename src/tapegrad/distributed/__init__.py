@@ -1,5 +1,5 @@
-"""``torch.distributed``: several processes, on one machine or many, each a *rank* with a copy of the
-program, that exchange arrays by MPI, or by NCCL between GPUs.
+"""``torch.distributed``: several processes, on one machine or many, each a *rank* with a copy of
+the program, that exchange arrays by MPI, or by NCCL between GPUs.
 
 ``tapegrad launch -n 4 script.py`` starts them; the script begins with ``init_process_group()``.
 """
@@ -44,12 +44,7 @@ from .groups import (
     is_torchelastic_launched,
     new_group,
 )
-from .objects import (
-    all_gather_object,
-    broadcast_object_list,
-    gather_object,
-    scatter_object_list,
-)
+from .objects import all_gather_object, broadcast_object_list, gather_object, scatter_object_list
 from .reductions import ReduceOp
 from .shards import full_tensor
 
@@ -61,13 +56,62 @@ def is_gloo_available() -> bool:
 
 _refused = {
     **refusing(
-        "DeviceMesh init_device_mesh",
-        "ranks have one dimension: new_group makes groups of them",
+        "DeviceMesh init_device_mesh", "ranks have one dimension: new_group makes groups of them"
     ),
     **refusing("Join", "give all ranks equally many batches: DistributedSampler does"),
     **returning("record", "errors of ranks are shown with their tracebacks anyhow"),
 }
-__getattr__, _ = publish(__name__, _refused)
+__getattr__, _names = publish(__name__, _refused)
+__all__ = [
+    "DistBackendError",
+    "DistError",
+    "DistTimeoutError",
+    "GroupMember",
+    "P2POp",
+    "ProcessGroup",
+    "ReduceOp",
+    "Work",
+    "all_gather",
+    "all_gather_into_tensor",
+    "all_gather_object",
+    "all_reduce",
+    "all_to_all",
+    "all_to_all_single",
+    "barrier",
+    "batch_isend_irecv",
+    "broadcast",
+    "broadcast_object_list",
+    "destroy_process_group",
+    "full_tensor",
+    "gather",
+    "gather_object",
+    "get_backend",
+    "get_global_rank",
+    "get_group_rank",
+    "get_node_local_rank",
+    "get_process_group_ranks",
+    "get_rank",
+    "get_world_size",
+    "init_process_group",
+    "irecv",
+    "is_available",
+    "is_gloo_available",
+    "is_initialized",
+    "is_mpi_available",
+    "is_nccl_available",
+    "is_torchelastic_launched",
+    "isend",
+    "monitored_barrier",
+    "new_group",
+    "recv",
+    "reduce",
+    "reduce_scatter",
+    "reduce_scatter_tensor",
+    "scatter",
+    "scatter_object_list",
+    "send",
+    *_names,
+]
 files(
     __name__,
     {
@@ -81,6 +125,8 @@ files(
         "elastic.multiprocessing.errors": "record",
     },
 )
-files(__name__, {"fsdp": "fully_shard FullyShardedDataParallel"}, "tapegrad.nn.parallel.fully_shard")
+files(
+    __name__, {"fsdp": "fully_shard FullyShardedDataParallel"}, "tapegrad.nn.parallel.fully_shard"
+)
 files(__name__, {"optim": "ZeroRedundancyOptimizer"}, "tapegrad.optim.zero_redundancy")
 files(__name__, {"checkpoint": "save load"}, "tapegrad.checkpoint.ranks")

@@ -88,7 +88,8 @@ class Backend:
     def reduce_scatter(
         self, library: Any, pieces: Sequence[Array], out: Array, op: ReduceOp, tag: int = 0
     ) -> Iterator[Pending]:
-        """Reduce the ``pieces`` of all ranks that are for this one, ``pieces[rank]``, to ``out``."""
+        """Reduce the ``pieces`` of all ranks that are for this one, ``pieces[rank]``, to
+        ``out``."""
         own, others = pieces[self.rank], self.others()
         with self.scratch(library, (max(self.size - 1, 1), own.size), own.dtype) as memory:
             received = dict(zip(sorted(others), memory, strict=False))

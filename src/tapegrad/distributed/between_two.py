@@ -66,8 +66,8 @@ def recv(
     tag: int = 0,
     group_src: int | None = None,
 ) -> int:
-    """Fill the tensor with what rank ``src`` sends with the same tag; returns that rank, or -1 where
-    this one is not in the group. (A rank must be said: there is no "from anyone".)"""
+    """Fill the tensor with what rank ``src`` sends with the same tag; returns that rank, or -1
+    where this one is not in the group. (A rank must be said: there is no "from anyone".)"""
     work = irecv(tensor, src, group, tag, group_src)
     if work is None:
         return -1

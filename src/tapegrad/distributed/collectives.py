@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ class _Run:
         self.tag = 2 * (sequence % 2**14) + 1  # (those of send and recv are even)
 
     def flat(self, tensor: Tensor) -> Array:
-        """The tensor's elements where the backend takes them: its own memory, if that is possible."""
+        """The tensor's elements where the backend takes them: its own memory, if that is
+        possible."""
         array = tensor._array
         if self.library is np:
             array = to_numpy(array)
@@ -90,8 +92,8 @@ def start(
     changes: Sequence[Tensor] = (),
 ) -> Work | None:
     """Begin a collective, and wait for it unless ``async_op``: then the Work. ``like`` is a tensor
-    of it, which says where it takes place; ``changes`` are written to. None on ranks that are not in
-    the group. In debug mode, raises DistError where ranks do not agree on what it is."""
+    of it, which says where it takes place; ``changes`` are written to. None on ranks that are not
+    in the group. In debug mode, raises DistError where ranks do not agree on what it is."""
     own = group_of(group)
     if own is None:
         return None
@@ -125,9 +127,8 @@ def _compare(group: ProcessGroup, call: Call, run: _Run) -> None:
     text = f"{call.op} {call.detail} (call {call.sequence})".encode()[:256].ljust(256)
     own = np.frombuffer(text, np.uint8)
     parts = np.empty((group.size(), 256), np.uint8)
-    check = Call(call.group, call.sequence, "the comparison before", f"{call.op} {call.detail}")
     gathered = group.host.all_gather(own, parts, run.tag)
-    watching.wait(gathered, check, group.ranks, group.timeout)
+    watching.wait(gathered, call, group.ranks, group.timeout)
     said = [part.tobytes().decode(errors="replace").strip() for part in parts]
     if len({*said}) > 1:
         listed = ", ".join(f"rank {r}: {what}" for r, what in zip(group.ranks, said, strict=True))
@@ -245,8 +246,8 @@ def reduce_scatter_tensor(
     async_op: bool = False,
 ) -> Work | None:
     """Reduce the ``input`` of all ranks, of shape (ranks * n, ...), and keep in ``output`` this
-    rank's part of it. Raises ValueError for another size or dtype, TypeError where ``op`` is nothing
-    for the dtype."""
+    rank's part of it. Raises ValueError for another size or dtype, TypeError where ``op`` is
+    nothing for the dtype."""
     own = group_of(group)
     op.check("reduce_scatter_tensor", input._array.dtype)
     if own is not None:
@@ -326,8 +327,8 @@ def all_to_all_single(
     async_op: bool = False,
 ) -> Work | None:
     """Cut ``input`` along its first dimension, in equal parts or in ``input_split_sizes``, send the
-    i-th to rank i, and fill ``output`` with what comes, in the order of the ranks. Raises ValueError
-    for sizes that do not add up."""
+    i-th to rank i, and fill ``output`` with what comes, in the order of the ranks. Raises
+    ValueError for sizes that do not add up."""
     own = group_of(group)
     if own is None:
         return None
@@ -336,7 +337,7 @@ def all_to_all_single(
     def cut(flat: Array, tensor: Tensor, sizes: Sequence[int] | None) -> list[Array]:
         row = flat.size // max(tensor.shape[0], 1)
         ends = np.cumsum([0, *(sizes or [tensor.shape[0] // size] * size)]) * row
-        return [flat[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [flat[a:b] for a, b in pairwise(ends)]
 
     for tensor, sizes in ((output, output_split_sizes), (input, input_split_sizes)):
         if (sum(sizes) if sizes else tensor.shape[0] // size * size) != tensor.shape[0] or (
@@ -442,8 +443,8 @@ def gather(
     async_op: bool = False,
     group_dst: int | None = None,
 ) -> Work | None:
-    """Fill ``gather_list`` of rank ``dst`` (0 if none is said) with the tensors of all ranks. Raises
-    ValueError where it has another number of tensors, or those of another size or dtype."""
+    """Fill ``gather_list`` of rank ``dst`` (0 if none is said) with the tensors of all ranks.
+    Raises ValueError where it has another number of tensors, or those of another size or dtype."""
     root = _root("gather", group, 0 if dst is group_dst is None else dst, group_dst)
     own = group_of(group)
     is_root = own is not None and own.rank() == root
@@ -474,8 +475,9 @@ def scatter(
     async_op: bool = False,
     group_src: int | None = None,
 ) -> Work | None:
-    """Fill the tensor of rank i with ``scatter_list[i]`` of rank ``src`` (0 if none is said). Raises
-    ValueError where that has another number of tensors, or those of another size or dtype."""
+    """Fill the tensor of rank i with ``scatter_list[i]`` of rank ``src`` (0 if none is said).
+    Raises ValueError where that has another number of tensors, or those of another size or
+    dtype."""
     root = _root("scatter", group, 0 if src is group_src is None else src, group_src)
     own = group_of(group)
     is_root = own is not None and own.rank() == root

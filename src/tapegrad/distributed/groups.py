@@ -21,12 +21,7 @@ class ProcessGroup:
     """Ranks that make the same calls in the same order. ``ranks``: theirs in the group of all."""
 
     def __init__(
-        self,
-        number: int,
-        ranks: Sequence[int],
-        host: Backend,
-        gpu: Backend | None,
-        timeout: float,
+        self, number: int, ranks: Sequence[int], host: Backend, gpu: Backend | None, timeout: float
     ):
         self.number, self.ranks, self.timeout = number, tuple(ranks), timeout
         self.host, self.gpu = host, gpu
@@ -110,8 +105,8 @@ def init_process_group(
     ``init_method`` and what else PyTorch has change nothing: MPI knows how to find the others.
 
     Raises RuntimeError where there is a group already, ValueError for an unknown backend, or where
-    ``rank`` and ``world_size``, or RANK and WORLD_SIZE, are not what MPI says, and ImportError, with
-    what to install, without mpi4py.
+    ``rank`` and ``world_size``, or RANK and WORLD_SIZE, are not what MPI says, and ImportError,
+    with what to install, without mpi4py.
     """
     if is_initialized():
         raise RuntimeError("[init_process_group] there is a process group already")
@@ -249,7 +244,8 @@ def get_global_rank(group: ProcessGroup, group_rank: int) -> int:
 
 
 def get_group_rank(group: ProcessGroup, global_rank: int) -> int:
-    """The rank in this group of a rank of the group of all. Raises ValueError if it is not in it."""
+    """The rank in this group of a rank of the group of all. Raises ValueError if it is not in
+    it."""
     if global_rank not in group.ranks:
         raise ValueError(f"[get_group_rank] rank {global_rank} is not in {group!r}")
     return group.ranks.index(global_rank)

@@ -1,8 +1,8 @@
 """NCCL, by CuPy's binding, for arrays on GPUs: on a stream of its own, beside a host backend that
 brings the ranks together and carries everything else.
 
-What NCCL adds up itself, it adds up in an order that depends on the machine, and is the same in each
-run on it. 16-bit floats are sent, and added up in float32 here, as with other backends.
+What NCCL adds up itself, it adds up in an order that depends on the machine, and is the same in
+each run on it. 16-bit floats are sent, and added up in float32 here, as with other backends.
 """
 
 from __future__ import annotations
@@ -117,9 +117,7 @@ class NCCLBackend(Backend):
     def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
         self._begin()
         pointer = array.data.ptr
-        self._communicator.broadcast(
-            pointer, pointer, array.nbytes, _BYTES, root, self._stream.ptr
-        )
+        self._communicator.broadcast(pointer, pointer, array.nbytes, _BYTES, root, self._stream.ptr)
         return self._end(array)
 
     def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:

@@ -1,8 +1,8 @@
 """Python objects between ranks, as JSON and arrays: what another rank sends cannot run anything.
 
 None, bool, int, float and str, lists, tuples, dicts with such keys, NumPy arrays and tensors arrive
-as they were sent, tensors on the CPU. Anything else needs ``allow_pickle=True``, on all ranks, which
-lets every rank run code in every other.
+as they were sent, tensors on the CPU. Anything else needs ``allow_pickle=True``, on all ranks,
+which lets every rank run code in every other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -84,8 +84,8 @@ def _made(value: Any, rest: io.BytesIO) -> Any:
     return wrap(array, CPU) if kind == "tensor" else array
 
 
-def _exchanged(run: _Run, own: Array) -> Iterator[Pending]:
-    """Fill and return a list of what all ranks have, of any lengths."""
+def _exchanged(run: _Run, own: Array) -> Generator[Pending, None, list[Array]]:
+    """A list of what all ranks have, of any lengths."""
     backend = run.backend
     lengths = np.empty((backend.size, 1), np.int64)
     yield backend.all_gather(np.array([own.size]), lengths, run.tag)
@@ -177,8 +177,8 @@ def scatter_object_list(
     *,
     allow_pickle: bool = False,
 ) -> None:
-    """Put into ``scatter_object_output_list[0]`` of rank i what rank ``src`` (0 if none is said) has
-    at i in ``scatter_object_input_list``. Raises ValueError where that has another length."""
+    """Put into ``scatter_object_output_list[0]`` of rank i what rank ``src`` (0 if none is said)
+    has at i in ``scatter_object_input_list``. Raises ValueError where that has another length."""
     root = _root("scatter_object_list", group, 0 if src is group_src is None else src, group_src)
     own = group_of(group)
     whole: list[Any] = [[*(scatter_object_input_list or [])]]

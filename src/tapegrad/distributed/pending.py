@@ -18,7 +18,8 @@ class Steps:
     iterator over what is to be waited for. It begins at once."""
 
     def __init__(self, steps: Iterator[Pending]):
-        self._steps, self._current = steps, None
+        self._steps = steps
+        self._current: Pending | None = None
         self._over = False
         self.done()
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.memory import Array
-
 
 
 class ReduceOp(Enum):
@@ -73,4 +73,4 @@ def combine(library: Any, op: ReduceOp, parts: Sequence[Array], spare: Array, ou
 def bounds(count: int, size: int) -> list[slice]:
     """Where each of ``size`` ranks has its part of ``count`` elements."""
     edges = [count * i // size for i in range(size + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]

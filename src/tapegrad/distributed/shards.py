@@ -19,14 +19,14 @@ class Layout(NamedTuple):
     group: Any
 
     @property
-    def count(self) -> int:
+    def numel(self) -> int:
         """How many elements the whole has."""
         return math.prod(self.shape)
 
     @property
     def length(self) -> int:
         """How many elements each rank has."""
-        return -(-self.count // self.group.size())
+        return -(-self.numel // self.group.size())
 
     def part(self, whole: Array, library: Any) -> Array:
         """This rank's part of a whole array."""
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
 
     def whole(self, parts: Array) -> Array:
         """The array that parts, of shape (ranks, length), make."""
-        return parts.reshape(-1)[: self.count].reshape(self.shape)
+        return parts.reshape(-1)[: self.numel].reshape(self.shape)
 
 
 def full_tensor(tensor: Tensor) -> Tensor:

@@ -159,9 +159,7 @@ def wait(pending: Pending, call: Call, ranks: Sequence[int], timeout: float) -> 
             next_look = now + _LOOK
             _watch.look()
             gone = [
-                rank
-                for rank in ranks
-                if now - max(began, _watch.ended.get(rank, now)) > _ANSWER
+                rank for rank in ranks if now - max(began, _watch.ended.get(rank, now)) > _ANSWER
             ]
             if gone:
                 raise DistError(

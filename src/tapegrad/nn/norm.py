@@ -161,9 +161,9 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...), in training over the
-    batches of all ranks of ``process_group`` (None: of all; without a group this process's). All
-    of them call it equally often. Raises ValueError for fewer than two dimensions."""
+    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...), in training over
+    the batches of all ranks of ``process_group`` (None: of all; without a group this process's).
+    All of them call it equally often. Raises ValueError for fewer than two dimensions."""
 
     def __init__(
         self,
@@ -204,13 +204,19 @@ class SyncBatchNorm(_BatchNorm):
         dims = [d for d in range(input.ndim) if d != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
         here = input.numel() // input.shape[1]
-        total = all_reduce(cat([wide.sum(dims), wide.new_full((1,), here)]), group=self.process_group)
+        total = all_reduce(
+            cat([wide.sum(dims), wide.new_full((1,), here)]), group=self.process_group
+        )
         count = total[-1].detach()
         mean = total[:-1] / count
         centered = wide - mean.reshape(shape)
         variance = all_reduce((centered * centered).sum(dims), group=self.process_group) / count
-        if self.training and self.running_mean is not None:
-            self._track(mean.detach(), variance.detach() * (count / (count - 1)))
+        if self.training and self.running_mean is not None and self.running_var is not None:
+            unbiased = variance.detach() * (count / (count - 1))
+            share = self._share()
+            with no_grad():
+                self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), share)
+                self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
         y = centered * (variance + self.eps).rsqrt().reshape(shape)
         if self.weight is not None:
             y = y * self.weight.reshape(shape)
@@ -218,14 +224,11 @@ class SyncBatchNorm(_BatchNorm):
             y = y + self.bias.reshape(shape)
         return y.to(input.dtype)
 
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        with no_grad():
-            self.num_batches_tracked.add_(1)
-            share = self.momentum
-            if share is None:
-                share = 1 / self.num_batches_tracked.item()
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-            self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+    def _share(self) -> float:
+        """Of a batch in the running statistics."""
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        return 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:

@@ -19,8 +19,8 @@ from .optimizer import Optimizer, Params
 
 class ZeroRedundancyOptimizer(Optimizer):
     """Each rank keeps the state of a part of the parameters, makes the steps of ``optimizer_class``
-    for these, and sends them to all. Parameters and gradients are whole on all ranks: gradients must
-    be the same there, as DistributedDataParallel makes them. What it computes is what
+    for these, and sends them to all. Parameters and gradients are whole on all ranks: gradients
+    must be the same there, as DistributedDataParallel makes them. What it computes is what
     ``optimizer_class(params, **defaults)`` computes, to the bit.
 
     A parameter belongs to the rank that has the fewest bytes so far, in the order of sizes.

@@ -126,8 +126,8 @@ class Reducer:
             self._next += 1
 
     def _end(self) -> None:
-        """At the first hook behind the walk's end, when every ``.grad`` has been added to: send what
-        is left, and put the averages there."""
+        """At the first hook behind the walk's end, when every ``.grad`` has been added to: send
+        what is left, and put the averages there."""
         if not self.enabled or not self._is_open:
             return
         unused = [i for i, p in enumerate(self.parameters) if p._grad is None]

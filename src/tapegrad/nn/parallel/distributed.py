@@ -23,8 +23,8 @@ class DistributedDataParallel(Module):
 
     At the start all ranks take over rank 0's parameters and buffers; buffers again before each
     forward pass (``broadcast_buffers``). Gradients are averaged in buckets of ``bucket_cap_mb``
-    megabytes, while the backward pass still runs; 16-bit ones in float32. A loss that is a mean over
-    each rank's equally many samples gives the gradient of the mean over all of them.
+    megabytes, while the backward pass still runs; 16-bit ones in float32. A loss that is a mean
+    over each rank's equally many samples gives the gradient of the mean over all of them.
 
     ``find_unused_parameters``: some parameters get no gradient on some rank; ``static_graph``: the
     same ones in every pass. ``gradient_as_bucket_view``: ``.grad`` is the bucket's memory, which

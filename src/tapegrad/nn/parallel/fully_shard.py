@@ -28,10 +28,10 @@ def fully_shard(
     """Let each rank keep a part of each of the module's parameters, and return the module.
 
     They are gathered before its forward pass, and again when the backward pass asks for them
-    (``reshard_after_forward=False``: they stay), and gradients are averaged, each rank keeping those
-    of its parts. Call it for the blocks of a model first, then for the model, whose other parameters
-    it divides: what is whole at a time is one call's. Make the optimizer afterwards. ``mesh`` is a
-    process group (None: of all ranks).
+    (``reshard_after_forward=False``: they stay), and gradients are averaged, each rank keeping
+    those of its parts. Call it for the blocks of a model first, then for the model, whose other
+    parameters it divides: what is whole at a time is one call's. Make the optimizer afterwards.
+    ``mesh`` is a process group (None: of all ranks).
 
     A parameter becomes the flat part of this rank, of equal length on all, with zeros behind the
     whole's end; its ``sharding`` knows the whole's shape (``distributed.full_tensor`` brings it
@@ -142,7 +142,7 @@ class _Unit:
         start = 0
         for layout, gradient in zip(self.layouts, gradients, strict=True):
             flat = library.zeros((size * layout.length,), self.dtype)
-            flat[: layout.count] = gradient._array.reshape(-1)
+            flat[: layout.numel] = gradient._array.reshape(-1)
             padded[:, start : start + layout.length] = flat.reshape(size, -1)
             start += layout.length
         own = library.empty((self.length,), self.dtype)
