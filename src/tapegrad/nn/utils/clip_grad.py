@@ -10,6 +10,8 @@ from types import GeneratorType
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.distributed.collectives import all_reduce
+from tapegrad.distributed.reductions import ReduceOp
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import zeros
 
@@ -24,8 +26,9 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients together so that their joint norm is at most ``max_norm``.
 
-    Returns the norm they had before. ``foreach`` changes nothing. Raises RuntimeError, before
-    anything has changed, for a norm that is not finite if ``error_if_nonfinite``.
+    Returns the norm they had before. ``foreach`` changes nothing. Of parameters of ``fully_shard``
+    it is the norm of all ranks' parts, and all ranks call it. Raises RuntimeError, before anything
+    has changed, for a norm that is not finite if ``error_if_nonfinite``.
     """
     if max_norm < 0 or norm_type <= 0:
         raise ValueError(
@@ -36,7 +39,8 @@ def clip_grad_norm_(
     if not params and isinstance(parameters, GeneratorType):
         warnings.warn("clip_grad_norm_: the generator of parameters is empty", stacklevel=3)
     grads = _gradients(params)
-    total = _total("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
+    parts = _with_those_of_all_ranks(params, norm_type)
+    total = _total("clip_grad_norm_", parts, norm_type, error_if_nonfinite)
     _scale("clip_grad_norm_", grads, max_norm, total)
     return total
 
@@ -101,6 +105,26 @@ def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 def _gradients(parameters: list[Tensor]) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
+
+
+def _with_those_of_all_ranks(parameters: list[Tensor], norm_type: float) -> list[Tensor]:
+    """Gradients of the same joint norm: of sharded parameters, one number in place of all parts."""
+    parts: dict[Any, list[Tensor]] = {}
+    found = []
+    for p in parameters:
+        if p.grad is not None:
+            sharding = getattr(p, "sharding", None)
+            (found if sharding is None else parts.setdefault(sharding.group, [])).append(p.grad)
+    for group, grads in parts.items():
+        norm = _total("clip_grad_norm_", grads, norm_type, False)
+        if math.isinf(norm_type):
+            all_reduce(norm, ReduceOp.MAX, group)
+        else:
+            norm = norm**norm_type
+            all_reduce(norm, ReduceOp.SUM, group)
+            norm = norm ** (1 / norm_type)
+        found.append(norm)
+    return found
 
 
 def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
