@@ -249,6 +249,11 @@ class Stream:
         current.streams[:] = [self]
         return self
 
+    def record(self, event: Event | None = None) -> Event:
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
     def wait_event(self, event: Event) -> None:
         assert isinstance(event, Event)
 

@@ -84,13 +84,13 @@ def test_row_major_only():
 
 
 def test_names_of_what_is_not_done():
-    """jit, compile, hub, onnx, distributed and their like are names under which nothing is
+    """jit, compile, hub, onnx and their like are names under which nothing is
     compiled, downloaded or sent"""
     assert all(callable(f) for f in (torch.compile, torch.jit.trace, torch.hub.load))
     model = tg.nn.Linear(1, 1)
     assert tg.compile(model) is model
     assert tg.jit.trace(model, tg.ones(1)) is model
-    for call in (tg.hub.load, tg.onnx.export, tg.distributed.all_reduce):
+    for call in (tg.hub.load, tg.onnx.export):
         with pytest.raises(NotImplementedError, match=": "):
             call(model)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tapegrad.core.memory import Array
 
-from .pending import Pending
+from .pending import Pending, Steps
 from .reductions import ReduceOp, bounds, combine
 
 _SMALL = 2**15  # bytes, up to which all ranks get everything at once and reduce it themselves
@@ -38,6 +38,11 @@ class Backend:
         """Send each array to a rank, and fill each array from one, all at the same time. What one
         rank sends to another with one tag arrives in order, in arrays of equal sizes."""
         raise NotImplementedError
+
+    def run(self, steps: Iterator[Pending]) -> Pending:
+        """Begin what a collective consists of: an iterator over what is to be waited for, with what
+        is computed in between."""
+        return Steps(steps)
 
     def split(self, ranks: Sequence[int]) -> Backend | None:
         """The backend of these ranks among themselves; None on the others. All ranks call it."""

@@ -32,7 +32,7 @@ def isend(
     group_dst: int | None = None,
 ) -> Work | None:
     """Begin to send the tensor to rank ``dst``; it must not change before the Work is done."""
-    return _begin("isend", tensor, dst, group, tag, group_dst)
+    return _begin([P2POp(isend, tensor, dst, group, tag, group_dst)])
 
 
 def irecv(
@@ -43,7 +43,7 @@ def irecv(
     group_src: int | None = None,
 ) -> Work | None:
     """Begin to fill the tensor with what rank ``src`` sends with the same tag."""
-    return _begin("irecv", tensor, src, group, tag, group_src)
+    return _begin([P2POp(irecv, tensor, src, group, tag, group_src)])
 
 
 def send(
@@ -76,38 +76,49 @@ def recv(
 
 
 def batch_isend_irecv(p2p_op_list: Sequence[P2POp]) -> list[Work]:
-    """Begin all of them, in any order that others begin theirs in."""
-    begun = [
-        each.op(each.tensor, each.peer, each.group, each.tag, each.group_peer)
-        for each in p2p_op_list
-    ]
+    """Begin all of them, in any order that others begin theirs in; one Work for those of one group
+    and tag, which NCCL gets together. Raises ValueError for other functions than isend and irecv.
+    """
+    alike: dict[Any, list[P2POp]] = {}
+    for each in p2p_op_list:
+        if each.op not in (isend, irecv):
+            raise ValueError("[batch_isend_irecv] op must be distributed.isend or irecv")
+        alike.setdefault((each.group, each.tag, each.tensor._device), []).append(each)
+    begun = [_begin(listed) for listed in alike.values()]
     return [work for work in begun if work is not None]
 
 
-def _begin(
-    op: str, tensor: Tensor, rank: int | None, group: Any, tag: int, group_rank: int | None
-) -> Work | None:
-    own = group_of(group)
+def _begin(listed: list[P2POp]) -> Work | None:
+    """Begin those of one group, tag and device."""
+    first = listed[0]
+    own = group_of(first.group)
     if own is None:
         return None
-    peer = _root(op, group, rank, group_rank)
-    if peer == own.rank():
-        raise ValueError(f"[{op}] rank {rank} is this rank itself")
-    if not 0 <= tag < 2**14:
-        raise ValueError(f"[{op}] tag must be between 0 and {2**14 - 1}, not {tag}")
-    run = _Run(own, tensor, 0)
-    sends = op == "isend"
-    if not sends:
-        _check_writable(op, tensor)
-        tensor._bump(f"distributed.{op}")
+    peers, words = [], []
+    for each in listed:
+        op, tensor = each.op.__name__, each.tensor
+        peer = _root(op, own, each.peer, each.group_peer)
+        if peer == own.rank():
+            raise ValueError(f"[{op}] rank {own.ranks[peer]} is this rank itself")
+        if not 0 <= each.tag < 2**14:
+            raise ValueError(f"[{op}] tag must be between 0 and {2**14 - 1}, not {each.tag}")
+        if each.op is irecv:
+            _check_writable(op, tensor)
+            tensor._bump(f"distributed.{op}")
+        peers.append(peer)
+        way = "from" if each.op is irecv else "to"
+        words.append(f"{way} rank {own.ranks[peer]} {_words(tensor)} (tag {each.tag})")
+    run = _Run(own, first.tensor, 0)
 
     def steps() -> Iterator[Pending]:
-        flat = run.flat(tensor)
-        ways = ([(flat, peer)], []) if sends else ([], [(flat, peer)])
-        yield run.backend.exchange(*ways, 2 * tag)
-        if not sends:
-            run.store(tensor, flat)
+        flats = [run.flat(each.tensor) for each in listed]
+        ways: dict[Any, list[Any]] = {isend: [], irecv: []}
+        for each, flat, peer in zip(listed, flats, peers, strict=True):
+            ways[each.op].append((flat, peer))
+        yield run.backend.exchange(ways[isend], ways[irecv], 2 * first.tag)
+        for each, flat in zip(listed, flats, strict=True):
+            if each.op is irecv:
+                run.store(each.tensor, flat)
 
-    to = "to" if sends else "from"
-    call = Call(own.number, -1, op, f"{to} rank {own.ranks[peer]} {_words(tensor)} (tag {tag})")
-    return Work(call, own, steps())
+    call = Call(own.number, -1, first.op.__name__, ", ".join(words))
+    return Work(call, own, run.backend.run(steps()))

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import to_numpy
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, shares
 from tapegrad.core.tensor import Tensor
 
 from . import environment, reductions, watching
 from .backend import Backend
 from .errors import DistError
 from .groups import ProcessGroup, get_group_rank, group_of
-from .pending import Pending, Steps
+from .pending import Pending
 from .reductions import ReduceOp
 from .watching import Call
 
@@ -30,8 +30,8 @@ from .watching import Call
 class Work:
     """A collective on its way: ``wait()`` before its tensors are read, or changed."""
 
-    def __init__(self, call: Call, group: ProcessGroup, steps: Iterator[Pending]):
-        self._call, self._group, self._pending = call, group, Steps(steps)
+    def __init__(self, call: Call, group: ProcessGroup, pending: Pending):
+        self._call, self._group, self._pending = call, group, pending
         if not self._pending.done():
             watching.keep_going(self._pending)
 
@@ -72,9 +72,7 @@ class _Run:
     def store(self, tensor: Tensor, flat: Array) -> None:
         """Put there what ``flat`` has got, if it was a copy."""
         array = tensor._array
-        if not (self.library is np and isinstance(array, np.ndarray)) or not np.shares_memory(
-            array, flat
-        ):
+        if not shares(flat, array):
             array[...] = tensor._device.asarray(flat).reshape(array.shape)
 
     def empty(self, like: Tensor, *lead: int) -> Array:
@@ -106,7 +104,7 @@ def start(
         _compare(own, call, run)
     for tensor in changes:
         tensor._bump(f"distributed.{op}")
-    work = Work(call, own, steps(run))
+    work = Work(call, own, run.backend.run(steps(run)))
     if async_op:
         return work
     work.wait()

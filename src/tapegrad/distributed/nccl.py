@@ -1,5 +1,6 @@
 """NCCL, by CuPy's binding, for arrays on GPUs: on a stream of its own, beside a host backend that
-brings the ranks together and carries everything else.
+brings the ranks together and carries everything else. (No GPU has run it: its calls are checked on
+a stand-in for CuPy.)
 
 What NCCL adds up itself, it adds up in an order that depends on the machine, and is the same in
 each run on it. 16-bit floats are sent, and added up in float32 here, as with other backends.
@@ -12,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.devices import Device, current_gpu, device_count, make_current, set_current_gpu
 from tapegrad.core.memory import Array
 
 from .backend import Backend
 from .errors import DistBackendError
-from .pending import Pending
+from .pending import Arrived, Pending
 from .reductions import ReduceOp
 
-# NCCL's numbers for what it can add up: nccl.h.
+# NCCL's numbers for what it adds up as it is done here: nccl.h.
 _TYPES = {"int8": 0, "uint8": 1, "int32": 2, "int64": 4, "uint64": 5, "float32": 7, "float64": 8}
 _OPERATIONS = {
     ReduceOp.SUM: 0,
@@ -54,25 +55,25 @@ def is_available() -> bool:
 
 
 class _Event:
-    def __init__(self, event: Any, *held: Any):
-        self._event, self._held = event, held
+    def __init__(self, event: Any):
+        self._event = event
 
     def done(self) -> bool:
         return bool(self._event.done)
 
 
 class NCCLBackend(Backend):
-    """The ranks of ``host`` on the GPUs of their machines, by their ``local_rank`` (None: the
-    current GPU). All of them make it at the same time."""
+    """The ranks of ``host``, each on the GPU that "cuda" means there: which is that of its
+    ``local_rank`` from here on, if no other was chosen. All of them make it at the same time."""
 
     name, device_type = "nccl", "cuda"
 
-    def __init__(self, host: Backend, local_rank: int | None):
+    def __init__(self, host: Backend, local_rank: int = 0):
         self._cupy, self._nccl = _load()
         self.rank, self.size = host.rank, host.size
-        if local_rank is not None:
-            count = self._cupy.cuda.runtime.getDeviceCount()
-            self._cupy.cuda.Device(local_rank % count).use()
+        if current_gpu() == 0:
+            set_current_gpu(local_rank % device_count())
+        make_current(Device("cuda", current_gpu()))
         # The name under which ranks find each other, as its bytes.
         name = np.zeros(128, np.uint8)
         if host.rank == 0:
@@ -86,17 +87,20 @@ class NCCLBackend(Backend):
 
     def among(self, host: Backend) -> NCCLBackend:
         """The backend of the ranks of another host backend, on the same GPUs."""
-        return NCCLBackend(host, None)
+        return NCCLBackend(host)
 
-    def _begin(self) -> None:
-        """What comes now waits for what was computed so far."""
+    def run(self, steps: Iterator[Pending]) -> Pending:
+        """All at once, into the stream, where each thing waits for the one before: all ranks' must
+        be in the same order there, so none may wait until somebody asks."""
         self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
-
-    def _end(self, *held: Any) -> Pending:
-        error = self._communicator.check_async_error()
-        if error:
-            raise DistBackendError(f"NCCL has failed: {self._nccl.NcclError(error)}")
-        return _Event(self._stream.record(), *held)
+        with self._stream:
+            for _ in steps:
+                pass
+        try:
+            self._communicator.check_async_error()
+        except self._nccl.NcclError as error:
+            raise DistBackendError(f"NCCL says: {error}") from None
+        return _Event(self._stream.record())
 
     def exchange(
         self,
@@ -104,7 +108,6 @@ class NCCLBackend(Backend):
         receives: Sequence[tuple[Array, int]],
         tag: int = 0,
     ) -> Pending:
-        self._begin()
         stream, communicator = self._stream.ptr, self._communicator
         self._nccl.groupStart()
         for array, rank in receives:
@@ -112,34 +115,28 @@ class NCCLBackend(Backend):
         for array, rank in sends:
             communicator.send(array.data.ptr, array.nbytes, _BYTES, rank, stream)
         self._nccl.groupEnd()
-        return self._end(sends, receives)
+        return Arrived()
 
     def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
-        self._begin()
-        pointer = array.data.ptr
-        self._communicator.broadcast(pointer, pointer, array.nbytes, _BYTES, root, self._stream.ptr)
-        return self._end(array)
+        pointer, stream = array.data.ptr, self._stream.ptr
+        self._communicator.broadcast(pointer, pointer, array.nbytes, _BYTES, root, stream)
+        return Arrived()
 
     def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:
-        self._begin()
-        self._communicator.allGather(
-            own.data.ptr, parts.data.ptr, own.nbytes, _BYTES, self._stream.ptr
-        )
-        return self._end(own, parts)
+        pointers = own.data.ptr, parts.data.ptr
+        self._communicator.allGather(*pointers, own.nbytes, _BYTES, self._stream.ptr)
+        return Arrived()
 
     def all_reduce(
         self, library: Any, array: Array, op: ReduceOp, tag: int = 0
     ) -> Iterator[Pending]:
         kind, operation = _TYPES.get(array.dtype.name), _OPERATIONS.get(op)
-        if kind is None or operation is None or is_low_precision(array.dtype):
+        if kind is None or operation is None:
             yield from super().all_reduce(library, array, op, tag)
             return
-        self._begin()
-        pointer = array.data.ptr
-        self._communicator.allReduce(
-            pointer, pointer, array.size, kind, operation, self._stream.ptr
-        )
-        yield self._end(array)
+        pointer, stream = array.data.ptr, self._stream.ptr
+        self._communicator.allReduce(pointer, pointer, array.size, kind, operation, stream)
+        yield Arrived()
 
     def close(self) -> None:
         self._communicator.destroy()

@@ -110,7 +110,7 @@ def _gradients(parameters: list[Tensor]) -> list[Tensor]:
 def _with_those_of_all_ranks(parameters: list[Tensor], norm_type: float) -> list[Tensor]:
     """Gradients of the same joint norm: of sharded parameters, one number in place of all parts."""
     parts: dict[Any, list[Tensor]] = {}
-    found = []
+    found: list[Tensor] = []
     for p in parameters:
         if p.grad is not None:
             sharding = getattr(p, "sharding", None)

@@ -1,0 +1,36 @@
+"""A rank that does not do what the others wait for: ``failing_rank.py HOW STEP``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import tapegrad as tg
+import tapegrad.distributed as dist
+
+how, at = sys.argv[1], int(sys.argv[2])
+dist.init_process_group(timeout=2)
+x = tg.ones(10)
+for step in range(20):
+    if step == at and dist.get_rank() == 1:
+        if how == "raises":
+            raise ValueError("a broken batch")
+        elif how == "exits":
+            sys.exit(3)
+        elif how == "ends":
+            sys.exit()
+        elif how == "leaves":
+            os._exit(0)
+        elif how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "hangs":
+            time.sleep(100)
+        elif how == "is stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif how == "calls another":
+            dist.broadcast(x, 0)
+        elif how == "has another shape":
+            dist.all_reduce(tg.ones(11))
+    dist.all_reduce(x, dist.ReduceOp.AVG)

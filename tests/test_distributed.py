@@ -1,0 +1,151 @@
+"""Ranks that exchange tensors and train together: what distributed_checks.py looks at, on 2 and 4
+ranks, and what one process does alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from launched import TESTS, launch, needs_mpi
+
+import tapegrad as tg
+import tapegrad.distributed as dist
+from tapegrad.distributed import environment
+from tapegrad.distributed.launch import find_mpiexec
+from tapegrad.distributed.reductions import bounds
+
+needs_mpi()
+
+CHECKS = TESTS / "distributed_checks.py"
+# Those that say something of arrays on a GPU.
+ON_GPU = [
+    "between_two_ranks",
+    "checkpoints_load_into_any_division",
+    "from_all_to_all",
+    "from_one_to_all_and_back",
+    "gradients_added_up_without_sync",
+    "gradients_through_collectives",
+    "many_at_a_time_in_any_order",
+    "objects",
+    "one_batch_on_any_number_of_ranks",
+    "parameters_without_a_gradient",
+    "reductions_of_all_operations_and_dtypes",
+    "tensors_that_are_not_contiguous",
+    "sixteen_bit_floats_are_added_in_float32_and_rounded_once",
+    "the_norm_of_sharded_gradients_is_that_of_all",
+]
+
+
+def require_passed(folder: Path, count: int, ended: subprocess.CompletedProcess[str]) -> None:
+    assert ended.returncode == 0, ended.stderr
+    failed = {}
+    for rank in range(count):
+        results = json.loads((folder / f"results-{count}-{rank}.json").read_text())
+        assert len(results) >= len(ON_GPU)
+        failed |= {f"{name} on rank {rank}": text for name, text in results.items() if text}
+    assert not failed, "\n".join(f"{name}:\n{text}" for name, text in failed.items())
+
+
+def test_ranks(tmp_path: Path) -> None:
+    """On 2 ranks, and on 4, which also load the checkpoints of the 2. In debug mode, which compares
+    every collective before it."""
+    for count, debug in ((2, "1"), (4, "0")):
+        ended = launch(count, CHECKS, tmp_path, "mpi", TAPEGRAD_DISTRIBUTED_DEBUG=debug)
+        require_passed(tmp_path, count, ended)
+
+
+@pytest.mark.gpu
+def test_ranks_with_gpus(tmp_path: Path) -> None:
+    """On 2 GPUs, or on a stand-in for CuPy and NCCL."""
+    if tg.cuda.device_count() < 2:
+        pytest.skip("NCCL needs a GPU for each rank")
+    require_passed(tmp_path, 2, launch(2, CHECKS, tmp_path, "nccl", *ON_GPU))
+
+
+# ---------------------------------------------------------------------- one process
+
+
+@pytest.fixture
+def alone() -> Any:
+    dist.init_process_group()
+    yield
+    dist.destroy_process_group()
+
+
+def test_one_process_is_a_group(alone: None) -> None:
+    assert (dist.get_rank(), dist.get_world_size(), dist.get_backend()) == (0, 1, "self")
+    x = tg.tensor([1.0, 2.0])
+    dist.all_reduce(x, dist.ReduceOp.AVG)
+    dist.broadcast(x, 0)
+    parts = [tg.zeros(2)]
+    dist.all_gather(parts, x)
+    dist.reduce(x, 0)
+    dist.scatter(x, [parts[0]])
+    dist.barrier()
+    assert parts[0].tolist() == x.tolist() == [1, 2]
+    found: list[Any] = []
+    dist.all_gather_object(found, {"a": 1})
+    assert found == [{"a": 1}]
+    work = dist.all_reduce(x, async_op=True)
+    assert work is not None
+    assert work.is_completed()
+    assert work.wait(timedelta(seconds=1))
+    assert "call" in repr(work)
+    model = tg.nn.parallel.DistributedDataParallel(tg.nn.Linear(2, 1))
+    model(x).sum().backward()
+    assert model.module.weight.grad.tolist() == [[1, 2]]
+    assert [*model.state_dict()] == ["module.weight", "module.bias"]
+
+
+def test_without_a_group() -> None:
+    assert not dist.is_initialized()
+    for call in (dist.get_rank, dist.barrier, lambda: dist.all_reduce(tg.ones(1))):
+        with pytest.raises(ValueError, match=r"call distributed\.init_process_group"):
+            call()
+    with pytest.raises(ValueError, match='"mpi", "nccl", "self" or "auto"'):
+        dist.init_process_group("carrier pigeon")
+    with pytest.raises(ValueError, match="no process group"):
+        tg.nn.parallel.DistributedDataParallel(tg.nn.Linear(1, 1))
+
+
+def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for family in environment._VARIABLES:
+        for name in family:
+            monkeypatch.delenv(name, raising=False)
+    assert environment.place() is None
+    for rank, size, local in reversed(environment._VARIABLES):  # earlier ones count before later
+        monkeypatch.setenv(rank, "3")
+        monkeypatch.setenv(size, "8")
+        assert environment.place() == (3, 8, 3)
+        monkeypatch.setenv(local, "1")
+        assert environment.place() == (3, 8, 1)
+    assert dist.get_node_local_rank() == 1
+    with pytest.raises(ValueError, match=r"rank 3 of 8, mpi that it is 0 of 1.*tapegrad launch"):
+        dist.init_process_group("mpi")
+
+
+def test_where_there_is_no_mpiexec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"pip install 'tapegrad\[mpi\]'"):
+        find_mpiexec()
+
+
+def test_parts_are_all_there_is() -> None:
+    for count in (0, 1, 5, 8, 1001):
+        for size in (1, 2, 3, 7):
+            parts = bounds(count, size)
+            assert len(parts) == size
+            assert np.concatenate([np.arange(count)[p] for p in parts]).tolist() == [*range(count)]
+
+
+def test_what_there_is_not() -> None:
+    for call in (dist.init_device_mesh, dist.fsdp.FullyShardedDataParallel, dist.Join):
+        with pytest.raises(NotImplementedError, match="there is nothing like it here: "):
+            call(tg.nn.Linear(1, 1))

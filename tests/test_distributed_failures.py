@@ -1,0 +1,39 @@
+"""Nobody waits for ever: whatever becomes of a rank, all end, with a status, and name it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from launched import TESTS, launch, needs_mpi
+
+needs_mpi()
+
+# What rank 1 does, and what is said of it.
+SAID = {
+    "raises": ("[rank 1] ValueError: a broken batch", "rank 1 of 3 has raised ValueError"),
+    "exits": ("[rank 1] ends with status 3",),
+    "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),
+    "leaves": ("[rank 1] has left by os._exit(0)",),
+    "is killed": ("[rank 1] was killed by SIGKILL",),
+    "hangs": ("has waited 2 s in call 7 of group 0, all_reduce", "Missing: rank 1 does not answer"),
+    "is stopped": ("has waited 2 s in call 7", "Missing: rank 1 does not answer"),
+    "calls another": ("rank 1: broadcast from 0 float32 (10,)", "rank 2: all_reduce AVG float32"),
+    "has another shape": ("rank 0: all_reduce AVG float32 (10,)", "rank 1: all_reduce SUM float32"),
+}
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_all_end_when_one_rank(how: str) -> None:
+    began = time.monotonic()
+    ended = launch(3, TESTS / "failing_rank.py", how, 7, TAPEGRAD_DISTRIBUTED_DEBUG="1")
+    assert ended.returncode != 0
+    assert time.monotonic() - began < 60  # (the measured times are in docs/distributed.md)
+    for words in SAID[how]:
+        assert words in ended.stderr, ended.stderr
+
+
+def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
+    ended = launch(3, TESTS / "failing_rank.py", "calls another", 7)
+    assert ended.returncode != 0
+    assert "Missing: rank 1 waits in call 7 of group 0, broadcast" in ended.stderr, ended.stderr
