@@ -95,6 +95,29 @@ def test_names_of_what_is_not_done():
             call(model)
 
 
+def test_objects_between_ranks_are_no_pickles():
+    """`distributed` sends objects as JSON and arrays, and pickles only with `allow_pickle=True`"""
+    tg.distributed.init_process_group("self")
+    found = []
+    with pytest.raises(TypeError, match="allow_pickle"):
+        tg.distributed.all_gather_object(found, {1, 2})
+    tg.distributed.all_gather_object(found, {1, 2}, allow_pickle=True)
+    tg.distributed.destroy_process_group()
+    assert found == [{1, 2}]
+
+
+def test_parameters_without_a_gradient_on_ranks():
+    """`DistributedDataParallel` raises in `backward` for parameters without a gradient, not in the
+    next forward pass"""
+    tg.distributed.init_process_group("self")
+    model = tg.nn.ModuleList([tg.nn.Linear(1, 1), tg.nn.Linear(1, 1)])
+    model.forward = model[0]
+    parallel = tg.nn.parallel.DistributedDataParallel(model)
+    with pytest.raises(RuntimeError, match=r"no gradient has reached 1\.weight, 1\.bias"):
+        parallel(tg.ones(1, 1)).sum().backward()
+    tg.distributed.destroy_process_group()
+
+
 def test_files_are_no_pickles(tmp_path):
     """`save` writes safetensors or npz, with checksums; `load` reads what `torch.save` wrote,
     and never unpickles"""

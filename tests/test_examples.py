@@ -41,6 +41,7 @@ TINY = [
 # Those without an application's score, and what they print last.
 FIRST = {
     "digits": r"% of 300 digits that played no part are read correctly$",
+    "distributed_digits": r"% of 300 digits that played no part are read correctly$",
     "gpt": r"step  20: [\d.]+ nats a letter\nclass Block\(",
     "heat": r"The temperature is wrong by [\d.]+ at most.$",
     "own_kernel": r"^swiglu is right$",

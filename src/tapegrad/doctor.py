@@ -25,6 +25,7 @@ from .core import accelerator, native
 EXTRAS = {
     "data": ("pyarrow", "PIL"),
     "io": ("ml_dtypes",),
+    "mpi": ("mpi4py",),
     "special": ("scipy",),
     "train": ("tensorboardX", "threadpoolctl", "tqdm"),
     "viz": ("matplotlib", "graphviz"),

@@ -6,6 +6,7 @@ computed is computed here, in the order of the ranks, so that no bit depends on 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from .errors import DistBackendError
 from .pending import Pending
 
 HINT = "pip install 'tapegrad[mpi]' brings mpi4py and an MPI"
+# Seconds before this rank says that MPI has failed: where that is as another has died, whoever
+# watches that one is to say so first.
+_LAST_WORDS = 1.5
 _MAIL = 1  # the tag of messages, on a communicator of their own
 
 
@@ -38,7 +42,11 @@ class _Requests:
         try:
             return bool(self._mpi.Request.Testall(self._requests))
         except self._mpi.Exception as error:
-            raise DistBackendError(f"MPI says: {error}: did all ranks give equal shapes?") from None
+            time.sleep(_LAST_WORDS)
+            raise DistBackendError(
+                f"MPI says: {error}: a rank is gone, or ranks gave other shapes "
+                "(TAPEGRAD_DISTRIBUTED_DEBUG=1 compares them)"
+            ) from None
 
 
 def _bytes(array: Array) -> Array:
