@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from launched import TESTS, launch, needs_mpi
 
 import tapegrad as tg
 import tapegrad.distributed as dist
-from tapegrad.distributed import environment
+from tapegrad.distributed import environment, groups
 from tapegrad.distributed.launch import find_mpiexec
 from tapegrad.distributed.reductions import bounds
 
@@ -126,6 +127,10 @@ def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(local, "1")
         assert environment.place() == (3, 8, 1)
     assert dist.get_node_local_rank() == 1
+    # (In a process that goes on MPI is not to begin.)
+    monkeypatch.setattr(groups, "load", lambda: SimpleNamespace(COMM_WORLD=None))
+    found = SimpleNamespace(rank=0, size=1, name="mpi")
+    monkeypatch.setattr(groups, "MPIBackend", lambda communicator: found)
     with pytest.raises(ValueError, match=r"rank 3 of 8, mpi that it is 0 of 1.*tapegrad launch"):
         dist.init_process_group("mpi")
 

@@ -9,7 +9,7 @@ needs_mpi()
 
 # What rank 1 does, and what is said of it.
 SAID = {
-    "raises": ("[rank 1] ValueError: a broken batch", "rank 1 of 3 has raised ValueError"),
+    "raises": ("[rank 1] ValueError: a broken batch", "rank 1 has raised ValueError"),
     "exits": ("[rank 1] ends with status 3",),
     "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),
     "leaves": ("[rank 1] has left by os._exit(0)",),

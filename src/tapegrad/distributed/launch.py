@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import last_words
 from .mpi import HINT
 
 
@@ -33,7 +35,11 @@ def launch(count: int, script: Sequence[str], options: Sequence[str] = ()) -> in
         environment.setdefault("OPENBLAS_NUM_THREADS", environment["OMP_NUM_THREADS"])
     rank = str(Path(__file__).with_name("rank.py"))
     command = [mpiexec, *options, *_openmpi_options(mpiexec), "-n", str(count)]
-    return subprocess.call([*command, sys.executable, rank, *script], env=environment)
+    with tempfile.NamedTemporaryFile() as file:
+        environment[last_words.FILE] = file.name
+        status = subprocess.call([*command, sys.executable, rank, *script], env=environment)
+        sys.stderr.write(file.read().decode())
+    return status
 
 
 def _openmpi_options(mpiexec: str) -> list[str]:

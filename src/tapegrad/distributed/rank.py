@@ -12,7 +12,10 @@ import os
 import runpy
 import signal
 import sys
-import traceback
+from functools import partial
+
+# Beside this script, whose folder is on the path.
+from last_words import tell, tell_error  # type: ignore[import-not-found]
 
 _FAMILIES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
@@ -63,17 +66,12 @@ _RUNPY = "<frozen runpy>"
 def _child(arguments: list[str], rank: str, word: int) -> None:
     """Run the script, and say at the end that it came there."""
 
-    def show(kind, error, trace):  # distributed.watching has a hook that ends all ranks, too
-        text = "".join(traceback.format_exception(kind, error, trace))
-        lines = [*text.splitlines(), f"rank {rank} has raised {kind.__name__}: all ranks end"]
-        sys.stderr.write("".join(f"[rank {rank}] {line}\n" for line in lines))
-
-    sys.excepthook = show
+    # (distributed.watching has a hook that ends all ranks, too.)
+    sys.excepthook = partial(tell_error, rank)
     status = _run(arguments)
     os.write(word, b"!")
     if status:
-        sys.stdout.flush()
-        print(f"[rank {rank}] ends with status {status}: all ranks end", file=sys.stderr)
+        tell(rank, [f"ends with status {status}: all ranks end"])
         sys.stderr.flush()
         os._exit(status % 256 or 1)
     sys.exit(0)
@@ -98,7 +96,7 @@ def main() -> int:
         what = f"has left by os._exit({code})"
     else:
         return code
-    print(f"[rank {rank}] {what}: all ranks end", file=sys.stderr, flush=True)
+    tell(rank, [f"{what}: all ranks end"])
     return 128 - code if code < 0 else code or 1
 
 

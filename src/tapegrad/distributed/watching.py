@@ -12,12 +12,12 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import environment
 from .errors import DistError, DistTimeoutError
+from .last_words import tell, tell_error
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -83,22 +83,9 @@ def begin(host: Backend) -> None:
 def _abort_after(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """Show the error of this rank, and end all."""
     assert _watch is not None
-    rank = _watch.host.rank
-    lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
-    lines.append(f"rank {rank} of {_watch.host.size} has raised {kind.__name__}: all ranks end")
-    sys.stdout.flush()
-    sys.stderr.write("".join(f"[rank {rank}] {line}\n" for line in lines))
-    sys.stderr.flush()
+    tell_error(_watch.host.rank, kind, error, trace)
     atexit.unregister(_leave)
     _watch.host.abort(1)
-
-
-def abort(status: int) -> None:
-    """End all ranks, if there are others."""
-    if _watch is not None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        _watch.host.abort(status)
 
 
 def _leave() -> None:
@@ -111,12 +98,8 @@ def _leave() -> None:
         _watch.look()
         if time.monotonic() > deadline:
             late = [rank for rank in _watch.others() if rank not in _watch.ended]
-            print(
-                f"[rank {_watch.host.rank}] at its end, waited {environment.timeout():g} s for "
-                f"{_ranks(late)}: all ranks end",
-                file=sys.stderr,
-                flush=True,
-            )
+            waited = f"at its end, waited {environment.timeout():g} s for {_ranks(late)}"
+            tell(_watch.host.rank, [f"{waited}: all ranks end"])
             _watch.host.abort(1)
         time.sleep(0.001)
 
