@@ -32,4 +32,9 @@ def test_all_end_when_one_rank(how: str) -> None:
 def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
     ended = launch(3, TESTS / "failing_rank.py", "calls another", 7)
     assert ended.returncode != 0
-    assert "Missing: rank 1 waits in call 7 of group 0, broadcast" in ended.stderr, ended.stderr
+    for words in (
+        "Missing: rank ",
+        "call 7 of group 0, broadcast",
+        "call 7 of group 0, all_reduce",
+    ):
+        assert words in ended.stderr, ended.stderr  # of whoever was the first to wait so long
