@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from types import GeneratorType
+from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
