@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from machine_code import Instruction, MachineCode, Part
+from machine_code import Instruction, Line, MachineCode, Part
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ class Case:
     """What the machine code does not say of a launch.
 
     turns: (operation, how many a thread does in each loop that has any; of loads, their 4-byte
-    words): how often a loop is run. bytes, flops: what every kernel for this must move and compute.
+    words), or ("", turns): how often a loop is run. bytes, flops: what every kernel for this must move and compute.
     memory, l2: bytes that this one moves from and to memory (None: no more than it must) and the L2
     cache. lines: of memory, that an access by 32 threads touches on the average (None: no more than
     their bytes fill). vector: passes over shared memory that a load of 16 bytes takes, 4 if all
     threads differ. shared: bytes of it that the launch asks for. under_way: stages that a
     block's asynchronous copies fill at the same time, each of which is a customer. latencies:
     cycles until loads arrive, of the first loop or part that has some, of the second, ...; the last
-    of all others.
+    of all others. cached: lines whose loads find in L2 what other blocks have asked for.
     """
 
     blocks: int
@@ -96,6 +96,7 @@ class Case:
     shared: int = 0
     under_way: int = 1
     by_tensor_cores: bool = False
+    cached: Collection[Line] = ()
 
     def ceiling(self, gpu: GPU) -> float:
         """Seconds that no kernel can be below: the roofline."""
@@ -138,7 +139,7 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     customers = resident * case.under_way if joined else resident * case.threads // 32
     if not joined:
         demands = {name: demand / warps for name, demand in demands.items()}
-    rate = _mean_values(demands, alone - executed.total(), customers)
+    rate = _mean_values(demands, alone - executed.total(), customers, gpu)
     seconds = blocks * (1 if joined else warps) / rate / gpu.clock
     busiest = max(demands, key=demands.__getitem__)
     return Prediction(seconds, resident, (busiest, rate * demands[busiest]), executed)
@@ -148,6 +149,8 @@ def _turns(part: Part, case: Case) -> int:
     if not part.loop:
         return 1
     operation, wanted = case.turns
+    if not operation:
+        return wanted
     words = [
         i.bytes // 4 if operation == "LDG" else 1
         for i in part.instructions
@@ -211,7 +214,8 @@ def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) ->
 
 def _latency(i: Instruction, wait: float, case: Case, gpu: GPU) -> float:
     if i.operation == "LDG":
-        return wait + _passes(i, case)
+        known = any(line in case.cached for line in i.lines)
+        return (gpu.l2_latency if known else wait) + _passes(i, case)
     if i.operation == "HMMA":
         return gpu.tensor_latency
     if i.operation in ("LDS", "LDSM"):
@@ -230,13 +234,18 @@ def _resident(code: MachineCode, case: Case, gpu: GPU) -> int:
     )
 
 
-def _mean_values(demands: Mapping[str, float], wait: float, customers: int) -> float:
-    """How many customers a cycle come through the stations, each of whom needs these cycles there,
-    and waits elsewhere."""
+def _mean_values(demands: Mapping[str, float], wait: float, customers: int, gpu: GPU) -> float:
+    """How many customers a cycle come through the stations of a multiprocessor, each of whom needs
+    these cycles there, and waits elsewhere. The first station is its own."""
     queues = dict.fromkeys(demands, 0.0)
-    rate = 0.0
-    for n in range(1, customers + 1):
-        times = {name: demand * (1 + queues[name]) for name, demand in demands.items()}
-        rate = n / (wait + sum(times.values()))
+    own = next(iter(demands))
+    rate, last = 0.0, -1.0
+    while not math.isclose(rate, last):
+        last, times = rate, {}
+        for name, demand in demands.items():
+            sharing = 1 if name == own else gpu.multiprocessors
+            others = queues[name] * (sharing - 1 / customers)
+            times[name] = demand / sharing * (1 + others)
+        rate = customers / (wait + sum(times.values()))
         queues = {name: rate * time for name, time in times.items()}
     return rate

@@ -146,13 +146,14 @@ def _functions(listing: str) -> Iterator[tuple[str, str]]:
 
 
 def _read(body: str) -> Iterator[Instruction | str]:
-    """Instructions and labels, to the end of what a kernel runs: behind it stand functions that it
-    calls in rare cases."""
+    """Instructions and labels, to the end of what a kernel runs: behind it stand shuffles again, for
+    warps whose threads have parted, and functions that it calls in rare cases."""
     lines: list[Line] = [("", 0)]
     complete = True
+    parted: set[str] = set()
     for text in body.splitlines():
         if found := _LABEL.match(text):
-            if found[1].startswith("$"):
+            if found[1].startswith("$") or found[1] in parted:
                 return
             yield found[1]
         elif found := _LINE.match(text):
@@ -160,14 +161,24 @@ def _read(body: str) -> Iterator[Instruction | str]:
             complete = False
         elif found := _INSTRUCTION.match(text):
             complete = True
-            if found[2] != "NOP":
-                yield _instruction(found[1] or "", found[2], found[3], tuple(lines))
+            instruction = _instruction(found[1] or "", found[2], found[3], tuple(lines))
+            if instruction.name == "BRA.DIV":
+                parted.add(instruction.target)
+            if instruction.name != "NOP":
+                yield instruction
+
+
+def line_of(name: str, words: str) -> Line:
+    """The line in a file of kernels/ that has these words."""
+    lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
+    (number,) = (at for at, line in enumerate(lines, start=1) if line.strip() == words)
+    return name, number
 
 
 def block_of(name: str, words: str) -> set[Line]:
     """The lines of the block in a file of kernels/ that begins with these words."""
     lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
-    (begin,) = (at for at, line in enumerate(lines) if line.strip() == words)
+    begin = line_of(name, words)[1] - 1
     margin = len(lines[begin]) - len(lines[begin].lstrip())
     end = begin + 1
     while not lines[end].startswith(" " * margin + "}"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpu_model import H200, Case, predict
-from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, machine_code
+from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, line_of, machine_code
 
 from tapegrad.custom import Kernel
 from tapegrad.units.unit import unit_text
@@ -154,11 +154,10 @@ class Rows(NamedTuple):
 
     file: str
     body: str
-    plan: tuple[int, int]
+    plan: tuple[int, int, int]
     layout: str
     cols: int
     bytes: int
-    read_twice: bool = False
 
 
 LAYOUTS_OF_ROWS = "Layout::packs", "Layout::peeled"
@@ -172,17 +171,18 @@ ONLY_THESE = """#include "row.cuh"
 #define LAUNCHER_AS(...)
 #define FUNCTION(...)
 """
-NUMBERS = 2**25  # some, in all rows together
-CROSS_ENTROPY = "cross_entropy", "CrossEntropyForward", (256, 0)
+WEIGHTS = "const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);"
+NUMBERS = 2**28  # some, in all rows together
+CROSS_ENTROPY = "cross_entropy", "CrossEntropyForward", (256, 0, 1)
 ROWS = {
-    "softmax, 768": Rows("softmax", "SoftmaxForward", (32, 4), PACKS, 768, 4),
-    "softmax, 4096": Rows("softmax", "SoftmaxForward", (128, 4), PACKS, 4096, 4),
-    "softmax's gradient, 768": Rows("softmax", "SoftmaxBackward", (32, 4), PACKS, 768, 6),
-    "softmax's gradient, 4096": Rows("softmax", "SoftmaxBackward", (128, 4), PACKS, 4096, 6),
-    "layer norm, 768": Rows("norm", "NormForward", (32, 4), PACKS, 768, 4),
-    "layer norm, 4096": Rows("norm", "NormForward", (128, 4), PACKS, 4096, 4),
-    "cross-entropy, 50257": Rows(*CROSS_ENTROPY, PEELED, 50257, 4, True),
-    "cross-entropy, 50304": Rows(*CROSS_ENTROPY, PACKS, 50304, 4, True),
+    "softmax, 768": Rows("softmax", "SoftmaxForward", (32, 4, 0), PACKS, 768, 4),
+    "softmax, 4096": Rows("softmax", "SoftmaxForward", (128, 4, 0), PACKS, 4096, 4),
+    "softmax's gradient, 768": Rows("softmax", "SoftmaxBackward", (32, 4, 0), PACKS, 768, 6),
+    "softmax's gradient, 4096": Rows("softmax", "SoftmaxBackward", (128, 4, 0), PACKS, 4096, 6),
+    "layer norm, 768": Rows("norm", "NormForward", (32, 4, 0), PACKS, 768, 4),
+    "layer norm, 4096": Rows("norm", "NormForward", (128, 4, 0), PACKS, 4096, 4),
+    "cross-entropy, 50257": Rows(*CROSS_ENTROPY, PEELED, 50257, 4),
+    "cross-entropy, 50304": Rows(*CROSS_ENTROPY, PACKS, 50304, 4),
 }
 # What is hardly ever entered: parts of packs, at the ends of a row, squares out of range, targets
 # that do not count, smoothing; and logarithms, which nobody asks for here.
@@ -192,27 +192,29 @@ RARE = (
     ("row.cuh", "if (is_row && !whole && layout != Layout::packs) {"),
     ("row.cuh", "if (optional && !source) {"),
     ("row.cuh", "if (!whole && layout != Layout::packs) {"),
-    ("softmax.cuh", "if (!columns.has_all(pack)) {"),
+    ("row.cuh", "} else {  // an end of the row"),
     ("softmax.cu", "if (logarithm) {"),
     ("norm.cu", "if (!keeps_digits(square)) {  // of the whole team"),
 )
 
 
 def _row_case(rows: Rows) -> Case:
-    lanes, packs = rows.plan
+    lanes, packs, staged = rows.plan
     threads = max(lanes, 128)
     count = NUMBERS // rows.cols
-    # What fits is in no loop; else each number takes an exponential in every loop, 32 in a turn.
-    turns = 1 if packs else -(-rows.cols // (lanes * 32)) * 32
-    first = H200.memory_latency
+    # What fits into registers is in no loop; else a turn is four packs, and the rest goes one by one.
+    turns = 1 if packs else round(rows.cols / (lanes * 32))
     return Case(
         count * lanes // threads,
         threads,
-        ("MUFU", turns),
+        ("", turns),
         bytes=float(rows.bytes * rows.cols * count),
         flops=0.0,
-        latencies=(first, H200.l2_latency) if rows.read_twice else (first,),
-        l2=float((rows.bytes + 2 * rows.read_twice) * rows.cols * count),
+        latencies=(H200.memory_latency,),
+        l2=float(rows.bytes * rows.cols * count),
+        shared=16 * -(-rows.cols // 8) * staged,
+        # All rows have the same weights.
+        cached=[line_of("norm.cu", WEIGHTS)],
     )
 
 
@@ -233,7 +235,7 @@ def row_codes() -> dict[str, MachineCode]:
     for file in dict.fromkeys(rows.file for rows in ROWS.values()):
         here = {name: rows for name, rows in ROWS.items() if rows.file == file}
         used = ",\n".join(
-            f"(void*)row_kernel<bfloat16, Plan<{r.plan[0]}, {r.plan[1]}>, {r.layout}, "
+            f"(void*)row_kernel<bfloat16, Plan<{', '.join(map(str, r.plan))}>, {r.layout}, "
             f"{r.body}<bfloat16>>"
             for r in here.values()
         )
@@ -241,7 +243,8 @@ def row_codes() -> dict[str, MachineCode]:
         found = machine_code(text, once="SHFL", rare=RARE)
         for name, r in here.items():
             layout = LAYOUTS_OF_ROWS.index(r.layout)
-            words = f"PlanILi{r.plan[0]}ELi{r.plan[1]}E", f"Layout{layout}E", r.body
+            plan = "".join(f"Li{number}E" for number in r.plan)
+            words = f"PlanI{plan}E", f"Layout{layout}E", r.body
             (chosen[name],) = (code for n, code in found.items() if all(w in n for w in words))
     return chosen
 

@@ -9,8 +9,8 @@
 // weights of the targets that count) divides the gradient.
 //
 // The gradient is written while the logits are at hand, because reading them again is what a
-// backward pass would cost: rows that fit into registers (row.cuh) are read once and their gradient
-// is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward only
+// backward pass would cost: rows that fit into registers or shared memory (row.cuh) are read once
+// and their gradient is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward only
 // multiplies by the incoming gradient: reads dlogits, writes dx.
 //
 // A target outside [0, C) is reported in `invalid` (device.cuh) and counts like an ignored one, so
@@ -66,14 +66,15 @@ struct CrossEntropyForward {
         const A scale = total ? A(1) / *total : A(1);
         const A share = label_smoothing / A(columns.cols);  // of each class
         const A target_logit = to_acc(logits_row[target]);
-        const A target_weight = (A(1) - label_smoothing) * (weight ? to_acc(weight[target]) : A(1));
+        const A class_weight = weight ? to_acc(weight[target]) : A(1);
+        const A target_weight = (A(1) - label_smoothing) * class_weight;
         const Row<Own> x_row(columns, logits_row);
         const Softmax<A> softmax = softmax_of(columns, x_row);
         const A log_total = log(softmax.total);
-        const A of_target = scale * target_weight;
-        const auto place = columns.find(target);
 
         A row_loss = target_weight * (log_total - (target_logit - softmax.largest));
+        A of_all = scale * target_weight / softmax.total;  // of exp(x - largest)
+        A of_each = A(0);                                  // of w
         if (label_smoothing > A(0)) {
             const OptionalRow<Own> w_row(columns, weight, A(1));
             Smoothing<A> sums{};
@@ -82,26 +83,26 @@ struct CrossEntropyForward {
                 x_row, w_row);
             sums = columns.reduce(sums, Sum());
             row_loss += share * (sums.weights * log_total - sums.distances);
+            of_all = scale * (target_weight + share * sums.weights) / softmax.total;
+            of_each = scale * share;
             if (dlogits) {
-                const A of_all = scale * (target_weight + share * sums.weights) / softmax.total;
-                const A of_each = scale * share;
                 columns.write(
                     dlogits + start,
-                    [&](auto at, A x, A w) {
-                        return of_all * exp_for<T>(x - softmax.largest) -
-                               (of_each * w + (at.is(place) ? of_target : A(0)));
+                    [&](auto, A x, A w) {
+                        return of_all * exp_for<T>(x - softmax.largest) - of_each * w;
                     },
                     x_row, w_row);
             }
         } else if (dlogits) {
-            const A of_all = of_target / softmax.total;
             columns.write(
                 dlogits + start,
-                [&](auto at, A x) {
-                    return of_all * exp_for<T>(x - softmax.largest) -
-                           (at.is(place) ? of_target : A(0));
-                },
-                x_row);
+                [&](auto, A x) { return of_all * exp_for<T>(x - softmax.largest); }, x_row);
+        }
+        // Once more for the target, which to look for would cost every column a comparison.
+        if (dlogits && columns.owns(target)) {
+            const A probability = of_all * exp_for<T>(target_logit - softmax.largest);
+            dlogits[start + target] =
+                from_acc<T>(probability - (of_each * class_weight + scale * target_weight));
         }
         if (columns.lane() == 0) {
             loss[row] = row_loss;
@@ -184,7 +185,7 @@ void cross_entropy_forward(acc_t<T>* loss, T* dlogits, acc_t<T>* total, const T*
     const CrossEntropyForward<T> body{loss,    dlogits, invalid, logits,
                                       targets, weight,  total,   ignore_index,
                                       acc_t<T>(label_smoothing)};
-    for_each_row<T, kept_bytes>("cross_entropy_forward", rows, cols, stream, body, dlogits, logits,
+    for_each_row<T, kept_bytes, 1>("cross_entropy_forward", rows, cols, stream, body, dlogits, logits,
                                 weight);
 }
 LAUNCHER(cross_entropy_forward);

@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
 template <class T>
 void forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight, const T* bias,
              int64_t rows, int64_t cols, double eps, cudaStream_t stream) {
-    for_each_row<T, forward_kept_bytes>(
+    for_each_row<T, forward_kept_bytes, 1>(
         "norm_forward", rows, cols, stream,
         NormForward<T>{y, mean, rstd, x, weight, bias, acc_t<T>(eps)}, y, x, weight, bias);
 }

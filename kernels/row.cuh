@@ -3,18 +3,23 @@
 // what a Row means:
 //   - rows that fit are kept in registers, as they are in memory: it is read once, however often the
 //     kernel walks over the row;
-//   - longer rows are read again on every walk, mostly from the L2 cache, several packs at a time.
+//   - longer ones are copied to shared memory, if they fit there and the kernel says how many it has at
+//     a time: each thread what it owns, so that none waits for another;
+//   - the longest are read again on every walk, mostly from the L2 cache, several packs at a time.
 // A thread owns packs of 16 bytes, or as many elements that lie apart (Layout), all of which it asks
 // for before it looks at the first.
 #pragma once
 
 #include "reduce.cuh"
+#include "tensor.cuh"
 
-// `lanes` threads a row, `packs` packs a thread in registers; 0 packs: the row stays in memory.
-template <int lanes_, int packs_>
+// `lanes` threads a row, `packs` packs a thread in registers; 0 packs: the row stays in memory, or so
+// many rows at a time are `staged` in shared memory.
+template <int lanes_, int packs_, int staged_ = 0>
 struct Plan {
     static constexpr int lanes = lanes_;
     static constexpr int packs = packs_;
+    static constexpr int staged = staged_;
     // Short rows share a block, to have enough warps where the number of blocks is limited.
     static constexpr int threads = lanes < 128 ? 128 : lanes;
     static constexpr int rows_per_block = threads / lanes;
@@ -22,10 +27,17 @@ struct Plan {
 // Kernels say __launch_bounds__(threads, 1): left alone, ptxas would rather spill a few registers
 // than give up a block per multiprocessor, and spilled registers are memory traffic again.
 
+// Packs of memory that a row can have a part in.
+template <class T>
+__host__ __device__ constexpr int64_t packs_of_row(int64_t cols) {
+    return ceil_div(cols + Pack<T>::size - 1, Pack<T>::size);
+}
+
 // Calls `use` with the plan for rows of `cols` elements, of which a thread keeps at most `bytes`
 // bytes (as accumulators): what a kernel can afford depends on how many rows it holds at once. A
-// kernel that walks over its rows once has no reason to keep them: 0 bytes.
-template <class T, int bytes, class Use>
+// kernel that walks over its rows once has no reason to keep them: 0 bytes. `staged`: how many long
+// rows it wants in shared memory at once, if there is as much of it beside what reductions need.
+template <class T, int bytes, int staged = 0, class Use>
 void choose_plan(int64_t cols, Use use) {
     constexpr int width = Pack<T>::size;
     constexpr int packs = bytes / int(width * sizeof(acc_t<T>));
@@ -37,6 +49,13 @@ void choose_plan(int64_t cols, Use use) {
         use(Plan<32, packs>());
     } else if (cols <= 128 * width * packs) {
         use(Plan<128, packs>());
+    } else if constexpr (staged > 0 && sizeof(T) < 8) {
+        const int64_t wanted = staged * 16 * packs_of_row<T>(cols) + 1024;
+        if (wanted <= shared_bytes_for_copies()) {
+            use(Plan<256, 0, staged>());
+        } else {
+            use(Plan<256, 0>());
+        }
     } else if (cols <= 256 * width * packs) {
         use(Plan<256, packs>());
     } else {
@@ -67,6 +86,13 @@ __device__ inline int64_t team_count() {
     return int64_t(gridDim.x) * Plan::rows_per_block;
 }
 
+// Known when a kernel is compiled: that all columns of a thread's pack are of the row, and that it is
+// 16 bytes of memory if packs are; or that this is to be asked.
+template <bool value_>
+struct Whole {
+    static constexpr bool value = value_;
+};
+
 // What a thread owns of one pack, in the accumulator's type.
 template <class T>
 struct Elements {
@@ -86,8 +112,10 @@ struct Columns {
     static constexpr int lanes = Plan::lanes;
     static constexpr int packs = Plan::packs;
     static constexpr bool kept = packs > 0;
-    static constexpr int together = 4;  // packs of a row in memory that are asked for at once
-    using Index = std::conditional_t<kept, int, int64_t>;
+    static constexpr int staged = Plan::staged;
+    static constexpr bool at_hand = kept || staged > 0;  // to walk over a row again costs no memory's time
+    static constexpr int together = 4;  // packs of a row that is not kept that are asked for at once
+    using Index = std::conditional_t<at_hand, int, int64_t>;
 
     Index cols, first;
 
@@ -97,10 +125,6 @@ struct Columns {
           first(layout == Layout::single ? lane() : lane() * width - shift) {}
 
     __device__ static int lane() { return threadIdx.x % lanes; }
-    __device__ Index pack_count() const {
-        constexpr int before = layout == Layout::peeled ? width - 1 : 0;
-        return kept ? packs : static_cast<Index>(ceil_div(cols + before, lanes * width));
-    }
     __device__ Index column(Index pack, int i) const {
         return first + pack * (lanes * width) + (layout == Layout::single ? i * lanes : i);
     }
@@ -108,20 +132,27 @@ struct Columns {
         return column < cols && (layout != Layout::peeled || column >= 0);
     }
 
-    // The same of all columns of a thread's pack.
-    __device__ bool has_all(Index pack) const {
-        return has(column(pack, 0)) && (layout == Layout::packs || column(pack, width - 1) < cols);
+    // The same of all columns of so many of a thread's packs, and of any of one's.
+    __device__ bool has_all(Index pack, int count = 1) const {
+        return has(column(pack, 0)) &&
+               (layout == Layout::packs && count == 1 || column(pack + count - 1, width - 1) < cols);
     }
+    __device__ bool has_part(Index pack) const { return column(pack, 0) < cols; }
 
+    // Whether a thread's whole packs of this row are what the layout says.
+    __device__ bool is_regular(const T* row) const {
+        return layout != Layout::peeled || aligned_for_packs(row + first);
+    }
     // Whether a thread's pack of this row is 16 bytes of memory, all of the row.
     __device__ bool is_whole(const T* row, Index pack) const {
-        return layout != Layout::single && has_all(pack) &&
-               (layout == Layout::packs || aligned_for_packs(row + column(pack, 0)));
+        return layout != Layout::single && has_all(pack) && is_regular(row);
     }
 
-    // Part of a row, if there is one; zeros where there is none.
+    // Part of a row, if there is one; zeros where there is none. `certain`: it is whole, and the row
+    // regular.
+    template <bool certain = false>
     __device__ Pack<T> load(const T* row, Index pack, bool is_row = true) const {
-        const bool whole = is_row && is_whole(row, pack);
+        const bool whole = is_row && (certain ? layout != Layout::single : is_whole(row, pack));
         uint4 bits{};
         if (whole) {
             bits = load_128_bits(row + column(pack, 0));
@@ -132,7 +163,7 @@ struct Columns {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
-                if (has(at)) {
+                if (certain || has(at)) {
                     loaded[i] = row[at];
                 }
             }
@@ -140,8 +171,9 @@ struct Columns {
         return loaded;
     }
 
+    template <bool certain = false>
     __device__ void store(T* row, Index pack, const Pack<T>& stored) const {
-        const bool whole = is_whole(row, pack);
+        const bool whole = certain ? layout != Layout::single : is_whole(row, pack);
         if (whole) {
             store_pack(row + column(pack, 0), stored);
         }
@@ -149,7 +181,7 @@ struct Columns {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
-                if (has(at)) {
+                if (certain || has(at)) {
                     row[at] = stored[i];
                 }
             }
@@ -160,39 +192,41 @@ struct Columns {
         Index pack;
         int element;  // of the pack
         Index column;
-        // (Which element of a pack the compiler knows beforehand, which column it does not.)
-        __device__ bool is(const Place& other) const {
-            return pack == other.pack && element == other.element;
-        }
     };
     __device__ Place place(Index pack, int i) const { return {pack, i, column(pack, i)}; }
 
-    // Where the thread has this column; where another thread has it, a place that is none of this one's, with
-    // an element beyond its pack or below 0.
-    __device__ Place find(int64_t wanted) const {
-        constexpr int stride = lanes * width;
-        const Index away = static_cast<Index>(wanted) - first;
-        const int rest = int(away % stride), apart = layout == Layout::single ? lanes : 1;
-        return {away / stride, rest % apart == 0 ? rest / apart : -1, static_cast<Index>(wanted)};
+    // Whether a column of the row is the thread's.
+    __device__ bool owns(int64_t column) const {
+        const int away = int((static_cast<Index>(column) - first) % (lanes * width));
+        return layout == Layout::single ? away % lanes == 0 : away >= 0 && away < width;
     }
 
-    // use(pack, elements...) for every pack of the thread, with the rows' elements there. Of those
+    // use(pack, Whole, elements...) for every pack of the thread, with the rows' elements there. Of those
     // that are not of the row (has), the values are anything.
+    // (`regular`: of what else is accessed there.)
     template <class Use, class... Rows>
-    __device__ void each_pack(Use use, const Rows&... rows) const {
+    __device__ void each_pack(bool regular, Use use, const Rows&... rows) const {
         if constexpr (kept) {
 #pragma unroll
             for (Index pack = 0; pack < packs; ++pack) {
-                use(pack, rows.elements(rows.held[pack])...);
+                use(pack, Whole<false>(), rows.elements(rows.held[pack])...);
             }
         } else {
-            for (Index pack = 0; pack < pack_count(); pack += together) {
-                [&](const auto&... loaded) {
+            (rows.arrive(), ...);
+            regular = (regular && ... && rows.is_regular());
+            for (Index pack = 0; has_part(pack);) {
+                if (regular && has_all(pack, together)) {
+                    [&](const auto&... loaded) {
 #pragma unroll
-                    for (int i = 0; i < together; ++i) {
-                        use(pack + i, rows.elements(loaded.packs[i])...);
-                    }
-                }(rows.load(pack)...);
+                        for (int i = 0; i < together; ++i) {
+                            use(pack + i, Whole<true>(), rows.elements(loaded.packs[i])...);
+                        }
+                    }(rows.load(pack)...);
+                    pack += together;
+                } else {  // an end of the row
+                    use(pack, Whole<false>(), rows.elements(rows.template pack_at<false>(pack))...);
+                    ++pack;
+                }
             }
         }
     }
@@ -202,14 +236,16 @@ struct Columns {
     template <class Use, class... Rows>
     __device__ void each(Use use, const Rows&... rows) const {
         each_pack(
-            [&](Index pack, const auto&... elements) {
-                if (layout == Layout::packs && !has(column(pack, 0))) {
+            true,
+            [&](Index pack, auto whole, const auto&... elements) {
+                constexpr bool certain = decltype(whole)::value;
+                if (!certain && layout == Layout::packs && !has(column(pack, 0))) {
                     return;
                 }
 #pragma unroll
                 for (int i = 0; i < width; ++i) {
                     const Place at = place(pack, i);
-                    if (layout == Layout::packs || has(at.column)) {
+                    if (certain || layout == Layout::packs || has(at.column)) {
                         use(at, elements[i]...);
                     }
                 }
@@ -222,13 +258,14 @@ struct Columns {
     template <class Compute, class... Rows>
     __device__ void write(T* row, Compute compute, const Rows&... rows) const {
         each_pack(
-            [&](Index pack, const auto&... elements) {
+            is_regular(row),
+            [&](Index pack, auto whole, const auto&... elements) {
                 Elements<T> results;
 #pragma unroll
                 for (int i = 0; i < width; ++i) {
                     results[i] = compute(place(pack, i), elements[i]...);
                 }
-                store(row, pack, pack_of<T>(results.values));
+                store<decltype(whole)::value>(row, pack, pack_of<T>(results.values));
             },
             rows...);
     }
@@ -269,13 +306,16 @@ __device__ void add_lines(Elements<typename Own::T>& sum, const Own& columns, in
     }
 }
 
-// A row as one thread sees it: what it owns, in registers if the plan keeps rows. An optional one that
-// is null has the value `absent` everywhere.
-template <class Own, bool optional = false>
+// A row as one thread sees it: what it owns, in registers if the plan keeps rows; in shared memory, as
+// the `number`th, if it stages them. An optional one is not staged; if it is null, it has the value
+// `absent` everywhere.
+template <class Own, int number = 0, bool optional = false>
 struct Row {
     using T = typename Own::T;
     using A = typename Own::A;
     using Index = typename Own::Index;
+    static constexpr bool staged = Own::staged > 0 && !optional;
+    static_assert(optional || Own::staged == 0 || number < Own::staged, "a place of its own");
     struct Loaded {
         Pack<T> packs[Own::together];
     };
@@ -290,13 +330,42 @@ struct Row {
         if constexpr (Own::kept) {
 #pragma unroll
             for (int pack = 0; pack < Own::packs; ++pack) {
-                held[pack] = pack_at(pack);
+                held[pack] = pack_at<false>(pack);
             }
+        } else if constexpr (staged) {
+            columns.each_pack(columns.is_regular(source), [&](Index pack, auto whole) {
+                if (whole.value || columns.is_whole(source, pack)) {
+                    copy_async(&staged_pack(pack), source + columns.column(pack, 0), 16);
+                } else {
+                    staged_pack(pack) = columns.load(source, pack);
+                }
+            });
+            commit_copies();
         }
     }
 
+    __device__ Pack<T>& staged_pack(Index pack) const {
+        DYNAMIC_SHARED(rows, Pack<T>);
+        return rows[number * packs_of_row<T>(columns.cols) + pack * Own::lanes + columns.lane()];
+    }
+
+    // Before the first pack is looked at.
+    __device__ void arrive() const {
+        if constexpr (staged) {
+            wait_for_copies<0>();
+        }
+    }
+
+    __device__ bool is_regular() const {
+        return staged || (optional && !source) || columns.is_regular(source);
+    }
+
+    template <bool certain>
     __device__ Pack<T> pack_at(Index pack) const {
-        Pack<T> found = columns.load(source, pack, !optional || source);
+        if constexpr (staged) {
+            return load_pack(staged_pack(pack).values);
+        }
+        Pack<T> found = columns.template load<certain>(source, pack, !optional || source);
         if (optional && !source) {
             Elements<T> elements;
 #pragma unroll
@@ -308,11 +377,12 @@ struct Row {
         return found;
     }
 
+    // Of whole packs.
     __device__ Loaded load(Index first) const {
         Loaded loaded;
 #pragma unroll
         for (int i = 0; i < Own::together; ++i) {
-            loaded.packs[i] = pack_at(first + i);
+            loaded.packs[i] = pack_at<true>(first + i);
         }
         return loaded;
     }
@@ -320,7 +390,7 @@ struct Row {
     __device__ Elements<T> elements(const Pack<T>& pack) const { return Elements<T>(pack); }
 };
 template <class Own>
-using OptionalRow = Row<Own, true>;
+using OptionalRow = Row<Own, 0, true>;
 
 // Blocks that a multiprocessor must hold: of rows of 16 bits, 512 threads are what memory needs to be asked
 // for at a time, and nothing spills; else see Plan.
@@ -353,9 +423,9 @@ int offset_of(const T* matrix, More... more) {
 
 // A kernel that works on each row by itself: body(columns, row, start), for `columns` of whichever
 // plan suits rows of `cols` elements; `start` is where the row begins in a matrix. `bytes` as
-// choose_plan takes them; `matrices` are the pointers to whole matrices of such rows, or to single
+// choose_plan takes them, and `staged`, of which the body numbers its rows; `matrices` are the pointers to whole matrices of such rows, or to single
 // rows, that the body reads and writes, the first of them a whole matrix or null.
-template <class T, int bytes, class Body, class... Matrices>
+template <class T, int bytes, int staged = 0, class Body, class... Matrices>
 void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t stream, Body body,
                   Matrices... matrices) {
     if (rows == 0) {
@@ -364,11 +434,12 @@ void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t str
     const bool in_packs = rows_in_packs<T>(cols, matrices...);
     const int offset = offset_of(matrices...);
     // A peeled row may need a pack more than its length says.
-    choose_plan<T, bytes>(in_packs ? cols : cols + Pack<T>::size - 1, [&](auto plan) {
+    choose_plan<T, bytes, staged>(in_packs ? cols : cols + Pack<T>::size - 1, [&](auto plan) {
         using Plan = decltype(plan);
         const auto launch = [&](auto kernel) {
-            LAUNCH_AS(name, kernel, blocks_for(rows, Plan::rows_per_block), Plan::threads, 0, stream,
-                      body, rows, cols, offset);
+            LAUNCH_AS(name, kernel, blocks_for(rows, Plan::rows_per_block), Plan::threads,
+                      Plan::staged * packs_of_row<T>(cols) * sizeof(Pack<T>), stream, body, rows, cols,
+                      offset);
         };
         if constexpr (sizeof(T) == 8) {  // two elements are a pack: one by one they cost no more
             launch(row_kernel<T, Plan, Layout::single, Body>);

@@ -46,7 +46,7 @@ struct SoftmaxBackward {
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
         const Row<Own> dy_row(columns, dy + start);
-        const Row<Own> y_row(columns, y + start);
+        const Row<Own, 1> y_row(columns, y + start);
         A sum = 0;
         columns.each([&](auto, A dy, A y) { sum += logarithm ? dy : dy * y; }, dy_row, y_row);
         sum = columns.reduce(sum, Sum());
@@ -59,13 +59,13 @@ struct SoftmaxBackward {
 
 template <class T, bool logarithm>
 void forward(T* y, const T* x, int64_t rows, int64_t cols, cudaStream_t stream) {
-    for_each_row<T, kept_bytes>("softmax_forward", rows, cols, stream,
+    for_each_row<T, kept_bytes, 1>("softmax_forward", rows, cols, stream,
                                 SoftmaxForward<T>{y, x, logarithm}, y, x);
 }
 
 template <class T, bool logarithm>
 void backward(T* dx, const T* dy, const T* y, int64_t rows, int64_t cols, cudaStream_t stream) {
-    for_each_row<T, kept_bytes>("softmax_backward", rows, cols, stream,
+    for_each_row<T, kept_bytes, 2>("softmax_backward", rows, cols, stream,
                                 SoftmaxBackward<T>{dx, dy, y, logarithm}, dx, dy, y);
 }
 

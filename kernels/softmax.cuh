@@ -9,7 +9,7 @@ struct Softmax {
     A total;  // the sum of exp(x - largest), at least 1
 };
 
-// A row in registers is walked over twice. A row in memory is read once: each thread keeps its sum
+// A row at hand is walked over twice. A row in memory is read once: each thread keeps its sum
 // relative to the largest value it has met, and rescales it at every pack (the online softmax). A row
 // of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
 template <class Own>
@@ -17,7 +17,7 @@ __device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own
     using A = typename Own::A;
     using T = typename Own::T;
     Softmax<A> mine{-A(INFINITY), A(0)};
-    if constexpr (Own::kept) {
+    if constexpr (Own::at_hand) {
         columns.each([&](auto, A value) { mine.largest = max(mine.largest, value); }, x);
         const A largest = columns.reduce(mine.largest, Max());
         columns.each([&](auto, A value) { mine.total += exp_for<T>(value - largest); }, x);
@@ -26,8 +26,9 @@ __device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own
         // exp(-inf - -inf) is NaN: as long as there is nothing but -inf, it counts from 0 instead.
         const auto origin = [](A largest) { return largest == -A(INFINITY) ? A(0) : largest; };
         columns.each_pack(
-            [&](auto pack, auto values) {
-                if (!columns.has_all(pack)) {
+            true,
+            [&](auto pack, auto whole, auto values) {
+                if (!whole.value && !columns.has_all(pack)) {
 #pragma unroll
                     for (int i = 0; i < columns.width; ++i) {
                         values[i] = columns.has(columns.column(pack, i)) ? values[i] : -A(INFINITY);

@@ -102,6 +102,19 @@ __device__ inline void wait_for_copies() {
 
 #undef TENSOR_INSTRUCTION
 
+// Bytes of shared memory that a block can have on this device; 0 where copies are not asynchronous.
+#ifdef __CUDACC_RTC__
+int64_t shared_bytes_for_copies();
+#else
+inline int64_t shared_bytes_for_copies() {
+    int device = 0, major = 0, bytes = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return major < 8 ? 0 : bytes;
+}
+#endif
+
 #else
 #include "emulate/tensor.h"
 #endif
