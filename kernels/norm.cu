@@ -67,10 +67,50 @@ struct Sums {
 __device__ inline bool keeps_digits(float square) { return square > 1e-24f && square < 1e38f; }
 __device__ inline bool keeps_digits(double square) { return square > 1e-270 && square < 1e307; }
 
-template <class Own, class A>
-__device__ A largest_distance(const Own& columns, const Row<Own>& x_row, A mean) {
+// x - mean, as a row: kept where x is, so that a number of 16 bits is widened once.
+template <class Own>
+struct Distances {
+    using A = typename Own::A;
+    using Index = typename Own::Index;
+    using Numbers = Elements<typename Own::T>;
+
+    const Row<Own>& x;
+    A mean;
+    Numbers held[Own::kept ? Own::packs : 1];
+
+    __device__ Distances(const Row<Own>& x, A mean) : x(x), mean(mean) {
+        if constexpr (Own::kept) {
+#pragma unroll
+            for (int pack = 0; pack < Own::packs; ++pack) {
+                held[pack] = elements(x.held[pack]);
+            }
+        }
+    }
+
+    __device__ void arrive() const { x.arrive(); }
+    __device__ bool is_regular() const { return x.is_regular(); }
+    __device__ auto load(Index first) const { return x.load(first); }
+    template <bool certain>
+    __device__ auto pack_at(Index pack) const {
+        return x.template pack_at<certain>(pack);
+    }
+
+    __device__ const Numbers& elements(const Numbers& kept) const { return kept; }
+    __device__ Numbers elements(const Pack<typename Own::T>& pack) const {
+        Numbers d = x.elements(pack);
+#pragma unroll
+        for (int i = 0; i < Own::width; ++i) {
+            d[i] -= mean;
+        }
+        return d;
+    }
+};
+
+template <class Own>
+__device__ auto largest_distance(const Own& columns, const Distances<Own>& d_row) {
+    using A = typename Own::A;
     A largest = 0;
-    columns.each([&](auto, A x) { largest = max(largest, x > mean ? x - mean : mean - x); }, x_row);
+    columns.each([&](auto, A d) { largest = max(largest, d > A(0) ? d : -d); }, d_row);
     largest = columns.reduce(largest, Max());
     return largest > A(0) && largest < A(INFINITY) ? largest : A(1);
 }
@@ -94,28 +134,28 @@ struct NormForward {
             columns.each([&](auto, A x) { row_mean += x; }, x_row);
             row_mean = columns.reduce(row_mean, Sum()) * inverse_cols;
         }
+        const Distances<Own> d_row(x_row, row_mean);
         Sums<A, 2> sums{};  // of d and d^2
         columns.each(
-            [&](auto, A x) {
-                const A d = x - row_mean;
+            [&](auto, A d) {
                 sums[0] += d;
                 sums[1] += d * d;
             },
-            x_row);
+            d_row);
         sums = columns.reduce(sums, Sum());
         const A drift = centred ? sums[0] * inverse_cols : A(0);
         const A variance = sums[1] * inverse_cols - drift * drift;
         const A square = (variance < A(0) ? A(0) : variance) + eps;  // below 0 by its rounding
         A row_rstd = rsqrt(square);
         if (!keeps_digits(square)) {  // of the whole team
-            const A largest = largest_distance(columns, x_row, row_mean);
+            const A largest = largest_distance(columns, d_row);
             A squares = 0;
             columns.each(
-                [&](auto, A x) {
-                    const A d = (x - row_mean - drift) / largest;
-                    squares += d * d;
+                [&](auto, A d) {
+                    const A part = (d - drift) / largest;
+                    squares += part * part;
                 },
-                x_row);
+                d_row);
             squares = columns.reduce(squares, Sum());
             row_rstd = A(1) / hypot(largest * sqrt(squares * inverse_cols), sqrt(eps));
         }
@@ -124,8 +164,8 @@ struct NormForward {
         const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
         columns.write(
             y + start,
-            [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
-            weight_row, bias_row);
+            [&](auto, A d, A w, A b) { return (d - drift) * row_rstd * w + b; }, d_row, weight_row,
+            bias_row);
         if (columns.lane() == 0) {
             if (centred) {
                 mean[row] = row_mean + drift;
