@@ -192,7 +192,7 @@ def _passes(i: Instruction, case: Case) -> float:
 def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) -> float:
     """Cycles that a warp takes alone, in order: each instruction when what it reads is there."""
     ready: dict[str, float] = {}
-    now = 0.0
+    now = copied = 0.0
     loaded = 0
     for part, n in zip(parts, turns, strict=True):
         wait = case.latencies[min(loaded, len(case.latencies) - 1)]
@@ -203,6 +203,10 @@ def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) ->
                 now = max([now + 1, *(ready.get(r, 0.0) for r in i.reads)])
                 if i.operation == "BAR":
                     now += gpu.barrier_latency
+                if i.operation == "LDGSTS":
+                    copied = now + case.latencies[0]
+                if i.operation == "DEPBAR" and case.under_way == 1:
+                    now = max(now, copied)
                 ready.update(dict.fromkeys(i.writes, now + _latency(i, wait, case, gpu)))
             ends.append(now)
         if n > 3:  # from here on, all turns are alike

@@ -168,17 +168,17 @@ def _read(body: str) -> Iterator[Instruction | str]:
                 yield instruction
 
 
-def line_of(name: str, words: str) -> Line:
-    """The line in a file of kernels/ that has these words."""
+def lines_of(name: str, words: str) -> list[Line]:
+    """The lines in a file of kernels/ that are these words."""
     lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
-    (number,) = (at for at, line in enumerate(lines, start=1) if line.strip() == words)
-    return name, number
+    return [(name, at) for at, line in enumerate(lines, start=1) if line.strip() == words]
 
 
 def block_of(name: str, words: str) -> set[Line]:
     """The lines of the block in a file of kernels/ that begins with these words."""
     lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
-    begin = line_of(name, words)[1] - 1
+    ((_, first),) = lines_of(name, words)
+    begin = first - 1
     margin = len(lines[begin]) - len(lines[begin].lstrip())
     end = begin + 1
     while not lines[end].startswith(" " * margin + "}"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpu_model import H200, Case, predict
-from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, line_of, machine_code
+from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, lines_of, machine_code
 
 from tapegrad.custom import Kernel
 from tapegrad.units.unit import unit_text
@@ -171,7 +171,13 @@ ONLY_THESE = """#include "row.cuh"
 #define LAUNCHER_AS(...)
 #define FUNCTION(...)
 """
-WEIGHTS = "const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);"
+# What other rows, or this one, have asked for before.
+CACHED = (
+    ("norm.cu", "const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);"),
+    ("cross_entropy.cu", "const int64_t target = targets[row];"),
+    ("cross_entropy.cu", "const A scale = total ? A(1) / *total : A(1);"),
+    ("cross_entropy.cu", "const A target_logit = to_acc(logits_row[target]);  // by now it is in a cache"),
+)
 NUMBERS = 2**28  # some, in all rows together
 CROSS_ENTROPY = "cross_entropy", "CrossEntropyForward", (256, 0, 1)
 ROWS = {
@@ -213,8 +219,7 @@ def _row_case(rows: Rows) -> Case:
         latencies=(H200.memory_latency,),
         l2=float(rows.bytes * rows.cols * count),
         shared=16 * -(-rows.cols // 8) * staged,
-        # All rows have the same weights.
-        cached=[line_of("norm.cu", WEIGHTS)],
+        cached=[line for place in CACHED for line in lines_of(*place)],
     )
 
 

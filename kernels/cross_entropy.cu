@@ -65,11 +65,11 @@ struct CrossEntropyForward {
         const T* logits_row = logits + start;
         const A scale = total ? A(1) / *total : A(1);
         const A share = label_smoothing / A(columns.cols);  // of each class
-        const A target_logit = to_acc(logits_row[target]);
         const A class_weight = weight ? to_acc(weight[target]) : A(1);
         const A target_weight = (A(1) - label_smoothing) * class_weight;
         const Row<Own> x_row(columns, logits_row);
         const Softmax<A> softmax = softmax_of(columns, x_row);
+        const A target_logit = to_acc(logits_row[target]);  // by now it is in a cache
         const A log_total = log(softmax.total);
 
         A row_loss = target_weight * (log_total - (target_logit - softmax.largest));
