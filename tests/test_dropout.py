@@ -46,6 +46,18 @@ def test_dropouts_drop_whole_channels_and_pass_gradients_where_they_keep(
 
 
 @each_device
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_kept_has_the_bits_of_pytorch(dtype, device):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(3).standard_normal(5000).astype(dtype)
+    y = F.dropout(tg.asarray(x, device=device), 0.3).cpu().numpy()
+    theirs = torch.nn.functional.dropout(torch.from_numpy(x), 0.3).numpy()
+    kept = (y != 0) & (theirs != 0)
+    assert kept.sum() > 2000
+    np.testing.assert_array_equal(y[kept], theirs[kept])
+
+
+@each_device
 @pytest.mark.parametrize("function", [F.alpha_dropout, F.feature_alpha_dropout])
 @pytest.mark.parametrize("p", [0.1, 0.6])
 def test_alpha_dropout_keeps_mean_and_variance(function, p, device):

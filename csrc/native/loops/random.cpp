@@ -191,10 +191,10 @@ void dropout(void* const* arrays, const double* numbers, int64_t begin, int64_t 
     T* __restrict y = static_cast<T*>(arrays[0]);
     const T* __restrict x = static_cast<const T*>(arrays[1]);
     const int32_t least = int32_t(numbers[5]);
-    const T kept = T(numbers[6]);
+    const T scale = T(1) / T(numbers[6]);
     for_words<1>(numbers, begin, end, [=](const uint32_t* words, int64_t start, int64_t count) {
         for (int64_t i = 0; i < count; ++i) {
-            const T value = x[start + i] / kept;
+            const T value = x[start + i] * scale;
             y[start + i] = int32_t(words[i] >> 8) >= least ? value : T(0);
         }
     });

@@ -24,8 +24,9 @@ from tapegrad.ops.sampling.philox import Seed, current_generator, pieces, start_
 
 @to_float32
 def _scaled(xp: Any, x: Any, dropped: Any, p: float) -> Any:
-    # A division, not a product with 1 / (1 - p): the kernel's bits.
-    y = xp.library.divide(x, x.dtype.type(1 - p), out=xp.empty(x.shape, dtype=x.dtype))
+    # As PyTorch does, and kernels and loops: a division would give other bits.
+    scale = x.dtype.type(1) / x.dtype.type(1 - p)
+    y = xp.library.multiply(x, scale, out=xp.empty(x.shape, dtype=x.dtype))
     xp.library.copyto(y, 0, where=dropped)
     return y
 
