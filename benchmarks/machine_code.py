@@ -47,7 +47,9 @@ class Instruction:
 
     @property
     def operation(self) -> str:
-        return self.name.partition(".")[0]
+        # (LD and ST: of addresses that are read from memory, which might be those of shared memory.)
+        name = self.name.partition(".")[0]
+        return {"LD": "LDG", "ST": "STG"}.get(name, name)
 
     @property
     def bytes(self) -> int:
@@ -124,7 +126,7 @@ def machine_code(
     for mangled, body in _functions(listing):
         used = occupied[_plain(mangled)]
         spills = used.spill_loads + used.spill_stores
-        code = [i for i in _read(body) if isinstance(i, str) or not left_out.intersection(i.lines)]
+        code = list(_usually(_read(body), left_out))
         parts = (_innermost(code, loop),) if loop else tuple(_parts(code, once))
         name = _plain(mangled)
         found[name] = MachineCode(name, used.registers, used.shared, spills, parts)
@@ -184,6 +186,16 @@ def block_of(name: str, words: str) -> set[Line]:
     while not lines[end].startswith(" " * margin + "}"):
         end += 1
     return {(name, at + 1) for at in range(begin, end)}
+
+
+def _usually(code: Iterator[Instruction | str], rare: set[Line]) -> Iterator[Instruction | str]:
+    """What was not made of these lines, and branches that go back, which make a loop."""
+    passed: set[str] = set()
+    for i in code:
+        if isinstance(i, str):
+            passed.add(i)
+        if isinstance(i, str) or i.target in passed or not rare.intersection(i.lines):
+            yield i
 
 
 def _instruction(guard: str, name: str, operands: str, lines: tuple[Line, ...]) -> Instruction:

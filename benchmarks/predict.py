@@ -1,5 +1,5 @@
 """Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, and that of
-docs/kernels.md on products by tensor cores and on rows: *predicted* from machine code (gpu_model.py
+docs/kernels.md on products by tensor cores, rows and elements: *predicted* from machine code (gpu_model.py
 says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import memory_kernels
 from gpu_model import H200, Case, predict
-from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, lines_of, machine_code
+from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, machine_code
+from memory_kernels import ELEMENTS, NUMBERS, ROWS
 
 from tapegrad.custom import Kernel
 from tapegrad.units.unit import unit_text
@@ -148,110 +150,24 @@ def tensor_codes() -> dict[str, MachineCode]:
     return chosen
 
 
-class Rows(NamedTuple):
-    """Rows of bfloat16: the file and the body of a kernel, its plan and how rows lie
-    (kernels/row.cuh), columns, bytes of memory for each number."""
-
-    file: str
-    body: str
-    plan: tuple[int, int, int]
-    layout: str
-    cols: int
-    bytes: int
-
-
-LAYOUTS_OF_ROWS = "Layout::packs", "Layout::peeled"
-PACKS, PEELED = LAYOUTS_OF_ROWS
-# Nothing is compiled that is not named.
-ONLY_THESE = """#include "row.cuh"
-#undef LAUNCHER
-#undef LAUNCHER_AS
-#undef FUNCTION
-#define LAUNCHER(...)
-#define LAUNCHER_AS(...)
-#define FUNCTION(...)
-"""
-# What other rows, or this one, have asked for before.
-CACHED = (
-    ("norm.cu", "const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);"),
-    ("cross_entropy.cu", "const int64_t target = targets[row];"),
-    ("cross_entropy.cu", "const A scale = total ? A(1) / *total : A(1);"),
-    ("cross_entropy.cu", "const A target_logit = to_acc(logits_row[target]);  // by now it is in a cache"),
-)
-NUMBERS = 2**28  # some, in all rows together
-CROSS_ENTROPY = "cross_entropy", "CrossEntropyForward", (256, 0, 1)
-ROWS = {
-    "softmax, 768": Rows("softmax", "SoftmaxForward", (32, 4, 0), PACKS, 768, 4),
-    "softmax, 4096": Rows("softmax", "SoftmaxForward", (128, 4, 0), PACKS, 4096, 4),
-    "softmax's gradient, 768": Rows("softmax", "SoftmaxBackward", (32, 4, 0), PACKS, 768, 6),
-    "softmax's gradient, 4096": Rows("softmax", "SoftmaxBackward", (128, 4, 0), PACKS, 4096, 6),
-    "layer norm, 768": Rows("norm", "NormForward", (32, 4, 0), PACKS, 768, 4),
-    "layer norm, 4096": Rows("norm", "NormForward", (128, 4, 0), PACKS, 4096, 4),
-    "cross-entropy, 50257": Rows(*CROSS_ENTROPY, PEELED, 50257, 4),
-    "cross-entropy, 50304": Rows(*CROSS_ENTROPY, PACKS, 50304, 4),
-}
-# What is hardly ever entered: parts of packs, at the ends of a row, squares out of range, targets
-# that do not count, smoothing; and logarithms, which nobody asks for here.
-RARE = (
-    ("cross_entropy.cu", "if (target == ignore_index || !is_class(target, columns.cols)) {"),
-    ("cross_entropy.cu", "if (label_smoothing > A(0)) {"),
-    ("row.cuh", "if (is_row && !whole && layout != Layout::packs) {"),
-    ("row.cuh", "if (optional && !source) {"),
-    ("row.cuh", "if (!whole && layout != Layout::packs) {"),
-    ("row.cuh", "} else {  // an end of the row"),
-    ("softmax.cu", "if (logarithm) {"),
-    ("norm.cu", "if (!keeps_digits(square)) {  // of the whole team"),
-)
-
-
-def _row_case(rows: Rows) -> Case:
-    lanes, packs, staged = rows.plan
-    threads = max(lanes, 128)
-    count = NUMBERS // rows.cols
-    # What fits into registers is in no loop; else a turn is four packs, and the rest goes one by one.
-    turns = 1 if packs else round(rows.cols / (lanes * 32))
-    return Case(
-        count * lanes // threads,
-        threads,
-        ("", turns),
-        bytes=float(rows.bytes * rows.cols * count),
-        flops=0.0,
-        latencies=(H200.memory_latency,),
-        l2=float(rows.bytes * rows.cols * count),
-        shared=16 * -(-rows.cols // 8) * staged,
-        cached=[line for place in CACHED for line in lines_of(*place)],
-    )
-
-
 ROW_KERNELS = Ladder(
     "kernels.md",
     f"bfloat16, some {NUMBERS:,} numbers in rows of so many",
     "a copy",
     "number",
     NUMBERS,
-    {name: _row_case(rows) for name, rows in ROWS.items()},
+    {name: kernel.case for name, kernel in ROWS.items()},
     " (rows)",
 )
-
-
-def row_codes() -> dict[str, MachineCode]:
-    """The kernels of ROWS. Raises ToolMissing."""
-    chosen = {}
-    for file in dict.fromkeys(rows.file for rows in ROWS.values()):
-        here = {name: rows for name, rows in ROWS.items() if rows.file == file}
-        used = ",\n".join(
-            f"(void*)row_kernel<bfloat16, Plan<{', '.join(map(str, r.plan))}>, {r.layout}, "
-            f"{r.body}<bfloat16>>"
-            for r in here.values()
-        )
-        text = f'{ONLY_THESE}#include "{file}.cu"\nvoid* const used[] = {{{used}}};\n'
-        found = machine_code(text, once="SHFL", rare=RARE)
-        for name, r in here.items():
-            layout = LAYOUTS_OF_ROWS.index(r.layout)
-            plan = "".join(f"Li{number}E" for number in r.plan)
-            words = f"PlanI{plan}E", f"Layout{layout}E", r.body
-            (chosen[name],) = (code for n, code in found.items() if all(w in n for w in words))
-    return chosen
+ELEMENT_KERNELS = Ladder(
+    "kernels.md",
+    f"{NUMBERS:,} numbers, bfloat16 where nothing else is said",
+    "a copy",
+    "number",
+    NUMBERS,
+    {name: kernel.case for name, kernel in ELEMENTS.items()},
+    " (elements)",
+)
 
 
 def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
@@ -294,7 +210,9 @@ def codes(ladder: Ladder) -> dict[str, MachineCode]:
     if ladder is TENSOR:
         return tensor_codes()
     if ladder is ROW_KERNELS:
-        return row_codes()
+        return memory_kernels.codes(ROWS)
+    if ladder is ELEMENT_KERNELS:
+        return memory_kernels.codes(ELEMENTS)
     found: dict[str, MachineCode] = {}
     for kernel in reversed(kernels(ladder.page)):  # as later sources contain earlier ones
         if kernel.name not in found and f"{kernel.name}_kernel" not in found:
@@ -318,7 +236,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in (*LADDERS, TENSOR, ROW_KERNELS):
+        for ladder in (*LADDERS, TENSOR, ROW_KERNELS, ELEMENT_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)

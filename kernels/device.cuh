@@ -247,30 +247,30 @@ __device__ inline void store_pack(T* destination, const Pack<T>& pack) {
 // zeros for what lies past the end. `start` is a multiple of Pack::size.
 template <class T>
 __device__ inline Pack<T> load_pack(const T* array, int64_t start, int64_t end, bool aligned) {
-    if (aligned && start + Pack<T>::size <= end) {
-        return load_pack(array + start);
-    }
-    Pack<T> pack;
+    if (!aligned || start + Pack<T>::size > end) {  // loaded one by one
+        Pack<T> pack;
 #pragma unroll
-    for (int i = 0; i < Pack<T>::size; ++i) {
-        pack[i] = start + i < end ? array[start + i] : from_acc<T>(acc_t<T>(0));
+        for (int i = 0; i < Pack<T>::size; ++i) {
+            pack[i] = start + i < end ? array[start + i] : from_acc<T>(acc_t<T>(0));
+        }
+        return pack;
     }
-    return pack;
+    return load_pack(array + start);
 }
 
 template <class T>
 __device__ inline void store_pack(T* array, const Pack<T>& pack, int64_t start, int64_t end,
                                   bool aligned) {
-    if (aligned && start + Pack<T>::size <= end) {
-        store_pack(array + start, pack);
+    if (!aligned || start + Pack<T>::size > end) {  // stored one by one
+#pragma unroll
+        for (int i = 0; i < Pack<T>::size; ++i) {
+            if (start + i < end) {
+                array[start + i] = pack[i];
+            }
+        }
         return;
     }
-#pragma unroll
-    for (int i = 0; i < Pack<T>::size; ++i) {
-        if (start + i < end) {
-            array[start + i] = pack[i];
-        }
-    }
+    store_pack(array + start, pack);
 }
 
 // ---- sizes ----

@@ -75,13 +75,14 @@ def test_rows_that_begin_anywhere_are_read_in_packs(type: str) -> None:
     assert names.count("LDG.E.128") == 8
 
 
-def test_the_table_of_rows_is_what_the_tool_writes() -> None:
+@pytest.mark.parametrize("ladder", [predict.ROW_KERNELS, predict.ELEMENT_KERNELS])
+def test_the_tables_are_what_the_tool_writes(ladder: predict.Ladder) -> None:
     try:
         version = find_tools()[0].version
-        found = predict.row_codes()
+        found = predict.codes(ladder)
     except ToolMissing as error:
         pytest.skip(str(error))
     assert not any(code.spills for code in found.values())
     text = (predict.DOCS / "kernels.md").read_text()
     if version in text:
-        assert predict.page(predict.ROW_KERNELS, found) == text
+        assert predict.page(ladder, found) == text
