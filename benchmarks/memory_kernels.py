@@ -131,17 +131,17 @@ def _elements(
 
 
 def _activation(function: str, mangled: str, direction: str, read: int) -> Kernel:
-    kernel = f"activation_{direction}_kernel<bfloat16, activation::{function}<float>>"
+    kernel = f"activation_{direction}_kernel<bfloat16, activation::{function}>"
     return _elements("activation", kernel, (direction, mangled), (read, 1))
 
 
 STEP = "step_kernel<{}, steps::Adam>"
 ELEMENTS = {
-    "relu": _activation("Relu", "4ReluI", "forward", 1),
-    "gelu": _activation("Gelu", "4GeluI", "forward", 1),
-    "gelu's gradient": _activation("Gelu", "4GeluI", "backward", 2),
-    "gelu_tanh": _activation("GeluTanh", "8GeluTanhI", "forward", 1),
-    "gelu_tanh's gradient": _activation("GeluTanh", "8GeluTanhI", "backward", 2),
+    "relu": _activation("Relu<float>", "Relu", "forward", 1),
+    "gelu": _activation("Gelu16", "6Gelu16", "forward", 1),
+    "gelu's gradient": _activation("Gelu16", "6Gelu16", "backward", 2),
+    "gelu_tanh": _activation("GeluTanh16", "GeluTanh16", "forward", 1),
+    "gelu_tanh's gradient": _activation("GeluTanh16", "GeluTanh16", "backward", 2),
     "dropout": _elements("dropout", "dropout_kernel<bfloat16>", ("dropout",), (1, 1)),
     "AdamW": _elements("optimizer", STEP.format("bfloat16"), ("bfloat16",), (4, 3)),
     "AdamW, float32": _elements("optimizer", STEP.format("float"), ("If",), (4, 3), 4),

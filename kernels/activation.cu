@@ -5,14 +5,14 @@
 // dx. There is so little arithmetic that both are bound by memory, so a thread moves 16 bytes at a
 // time. Arrays that are not 16-byte aligned, and tails, are read element by element in the same loop.
 //
-// What is computed is in activation.h.
+// What is computed is in activation.h, and activation16.cuh.
 //
 // With a bias, y = f(x + b) for each row of a matrix (row.cuh), the sum is never written: where the
 // two functions by themselves move 4 matrices forward, these move 2. Backward adds up again; the
 // gradient of the bias is the column sum of dx.
 #include "row.cuh"
 
-#include "activation.h"
+#include "activation16.cuh"
 
 namespace {
 
@@ -53,23 +53,23 @@ __global__ void activation_backward_kernel(T* dx, const T* dy, const T* saved, i
 template <class T, template <class> class Function, class... Parameters>
 struct Elementwise {
     using A = acc_t<T>;
+    using F = activation::function_of<Function, T>;
 
     static void forward(T* y, const T* x, int64_t n, Parameters... parameters,
                         cudaStream_t stream) {
         if (n > 0) {
-            LAUNCH((activation_forward_kernel<T, Function<A>>),
+            LAUNCH((activation_forward_kernel<T, F>),
                    blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream,
-                   y, x, n, aligned_for_packs(y, x), Function<A>{A(parameters)...});
+                   y, x, n, aligned_for_packs(y, x), F{A(parameters)...});
         }
     }
 
     static void backward(T* dx, const T* dy, const T* saved, int64_t n, Parameters... parameters,
                          cudaStream_t stream) {
         if (n > 0) {
-            LAUNCH((activation_backward_kernel<T, Function<A>>),
+            LAUNCH((activation_backward_kernel<T, F>),
                    blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream,
-                   dx, dy, saved, n, aligned_for_packs(dx, dy, saved),
-                   Function<A>{A(parameters)...});
+                   dx, dy, saved, n, aligned_for_packs(dx, dy, saved), F{A(parameters)...});
         }
     }
 };
@@ -107,16 +107,18 @@ struct BiasedBackward {
 
 template <class T, template <class> class Function>
 struct Biased {
+    using F = activation::function_of<Function, T>;
+
     static void forward(T* y, const T* x, const T* bias, int64_t rows, int64_t cols,
                         cudaStream_t stream) {
         for_each_row<T, 0>("biased_forward", rows, cols, stream,
-                                    BiasedForward<T, Function<acc_t<T>>>{y, x, bias}, y, x, bias);
+                                    BiasedForward<T, F>{y, x, bias}, y, x, bias);
     }
 
     static void backward(T* dx, const T* dy, const T* x, const T* bias, int64_t rows, int64_t cols,
                          cudaStream_t stream) {
         for_each_row<T, 0>("biased_backward", rows, cols, stream,
-                                    BiasedBackward<T, Function<acc_t<T>>>{dx, dy, x, bias}, dx, dy,
+                                    BiasedBackward<T, F>{dx, dy, x, bias}, dx, dy,
                                     x, bias);
     }
 };
