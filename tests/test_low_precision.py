@@ -514,6 +514,37 @@ def test_dropout_and_attention_in_sixteen_bits() -> None:
     assert F.scaled_dot_product_attention(q, q, v).tolist() == [[[2.0], [2.0]]]
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_of_every_number_of_sixteen_bits(dtype: str, approximate: str) -> None:
+    bits = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+    x = tg.as_tensor(bits, device="emulated").view(getattr(tg, dtype)).requires_grad_()
+    y = F.gelu(x, approximate=approximate)
+    y.backward(tg.ones_like(y))
+    at = x.detach().cpu().double().numpy()
+    y, slope = (v.detach().cpu().double().numpy() for v in (y, x.grad))
+    assert np.isnan(y[np.isnan(at)]).all() and np.isnan(slope[np.isnan(at)]).all()
+    for infinity, value in ((np.inf, np.inf), (-np.inf, 0.0)):
+        assert (y[at == infinity] == value).all() and (slope[at == infinity] == (value > 0)).all()
+    finite = np.isfinite(at)
+    at = at[finite]
+    near = np.clip(at, -20, 20)
+    if approximate == "none":
+        part = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in near])
+        more = near * np.exp(-0.5 * near**2) / math.sqrt(2 * math.pi)
+    else:
+        u = math.sqrt(2 / math.pi) * (near + 0.044715 * near**3)
+        part = 1 / (1 + np.exp(-2 * u))
+        more = 2 * near * part / (1 + np.exp(2 * u))
+        more *= math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * near**2)
+    smallest = float(tg.finfo(x.dtype).smallest_normal)
+    step = tg.finfo(x.dtype).eps
+    for found, exact, cancelled in ((y, at * part, 0.0), (slope, part + more, 2.0**-22)):
+        ulp = step * 2.0 ** np.floor(np.log2(np.maximum(abs(exact), smallest)))
+        over = abs(found[finite] - exact) > 0.52 * ulp + cancelled + 2.0**-115
+        assert not over.any(), (at[over][:5], found[finite][over][:5], exact[over][:5])
+
+
 @pytest.mark.parametrize("dtype", [tg.float16, tg.float32], ids=lambda d: d.name)
 @pytest.mark.parametrize("norm", ["layer_norm", "rms_norm"])
 def test_norms_of_many_rows_go_block_by_block(norm: str, dtype: Any) -> None:
