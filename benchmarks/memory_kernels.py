@@ -109,7 +109,7 @@ ROWS = {
     "softmax's gradient, 4096": _body("SoftmaxBackward", "softmax", (128, 4), PACKS, 4096, 6),
     "layer norm, 768": _body("NormForward", "norm", (32, 4), PACKS, 768, 4),
     "layer norm, 4096": _body("NormForward", "norm", (128, 4), PACKS, 4096, 4),
-    "layer norm's gradient, 768": _norm_backward((128, 1), 768, 1024),
+    "layer norm's gradient, 768": _norm_backward((32, 4), 768, 1024),
     "layer norm's gradient, 4096": _norm_backward((128, 4), 4096, 512),
     "cross-entropy, 50257": _body(*CROSS_ENTROPY, PEELED, 50257, 4),
     "cross-entropy, 50304": _body(*CROSS_ENTROPY, PACKS, 50304, 4),
