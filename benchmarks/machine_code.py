@@ -47,7 +47,7 @@ class Instruction:
 
     @property
     def operation(self) -> str:
-        # (LD and ST: of addresses that are read from memory, which might be those of shared memory.)
+        # (LD and ST: of addresses that are read from memory and may be those of shared memory.)
         name = self.name.partition(".")[0]
         return {"LD": "LDG", "ST": "STG"}.get(name, name)
 
@@ -148,8 +148,8 @@ def _functions(listing: str) -> Iterator[tuple[str, str]]:
 
 
 def _read(body: str) -> Iterator[Instruction | str]:
-    """Instructions and labels, to the end of what a kernel runs: behind it stand shuffles again, for
-    warps whose threads have parted, and functions that it calls in rare cases."""
+    """Instructions and labels, to the end of what a kernel runs: behind it stand shuffles again,
+    for warps whose threads have parted, and functions that it calls in rare cases."""
     lines: list[Line] = [("", 0)]
     complete = True
     parted: set[str] = set()

@@ -1,4 +1,4 @@
-"""The package's kernels whose ceiling is a copy: those on rows (kernels/row.cuh) and elementwise ones."""
+"""The package's kernels whose ceiling is a copy: on rows (kernels/row.cuh), and elementwise."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ONLY_THESE = """#include "row.cuh"
 #define LAUNCHER_AS(...)
 #define FUNCTION(...)
 """
-# What is hardly ever entered: parts of packs, at the ends of a row or an array, squares out of range,
-# targets that do not count, smoothing; and logarithms, which nobody asks for here.
+# What is hardly ever entered: parts of packs, at the ends of a row or an array, squares out of
+# range, targets that do not count, smoothing; and logarithms, which nobody asks for here.
 RARE = (
     ("cross_entropy.cu", "if (target == ignore_index || !is_class(target, columns.cols)) {"),
     ("cross_entropy.cu", "if (label_smoothing > A(0)) {"),
@@ -35,17 +35,17 @@ RARE = (
 )
 # What other rows, or this one, have asked for before.
 CACHED = (
-    ("norm.cu", "const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);"),
     ("norm.cu", "const OptionalRow<Own> weight_row(columns, weight, A(1));"),
+    ("norm.cu", "const OptionalRow<Own> bias_row(columns, bias);"),
     ("cross_entropy.cu", "const int64_t target = targets[row];"),
     ("cross_entropy.cu", "const A scale = total ? A(1) / *total : A(1);"),
-    ("cross_entropy.cu", "const A target_logit = to_acc(logits_row[target]);  // by now in a cache"),
+    ("cross_entropy.cu", "const A target_logit = to_acc(logits_row[target]);  // cached by now"),
 )
 
 
 class Kernel(NamedTuple):
-    """One of a file of kernels/, in C++, and what no other of that file has in its name as the linker
-    has it. loop: an operation of the loop that takes the time (machine_code)."""
+    """One of a file of kernels/, in C++, and what no other of that file has in its name as the
+    linker has it. loop: an operation of the loop that takes the time (machine_code)."""
 
     file: str
     kernel: str
@@ -119,14 +119,21 @@ ROWS = {
 def _elements(
     file: str, kernel: str, words: tuple[str, ...], arrays: tuple[int, int], size: int = 2
 ) -> Kernel:
-    """arrays: how many are read and written; size: bytes of an element. A turn moves a pack of each."""
+    """arrays: how many are read and written; size: bytes of an element. A turn moves a pack of
+    each."""
     read, written = arrays
     moved = float((read + written) * size * NUMBERS)
     threads, blocks = 256, 16384
     turns = NUMBERS * size // 16 // (blocks * threads)
     case = Case(
-        blocks, threads, ("", turns), bytes=moved, flops=0.0, latencies=(H200.memory_latency,), l2=moved
-    )  # fmt: skip
+        blocks,
+        threads,
+        ("", turns),
+        bytes=moved,
+        flops=0.0,
+        latencies=(H200.memory_latency,),
+        l2=moved,
+    )
     return Kernel(file, kernel, words, case, loop="STG")
 
 

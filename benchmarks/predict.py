@@ -1,6 +1,6 @@
 """Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, and that of
-docs/kernels.md on products by tensor cores, rows and elements: *predicted* from machine code (gpu_model.py
-says how).
+docs/kernels.md on products by tensor cores, rows and elements: *predicted* from machine code
+(gpu_model.py says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
 """

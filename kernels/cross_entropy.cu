@@ -69,7 +69,7 @@ struct CrossEntropyForward {
         const A target_weight = (A(1) - label_smoothing) * class_weight;
         const Row<Own> x_row(columns, logits_row);
         const Softmax<A> softmax = softmax_of(columns, x_row);
-        const A target_logit = to_acc(logits_row[target]);  // by now in a cache
+        const A target_logit = to_acc(logits_row[target]);  // cached by now
         const A log_total = log(softmax.total);
 
         A row_loss = target_weight * (log_total - (target_logit - softmax.largest));

@@ -6,7 +6,7 @@
 //             dw = sum over rows of dy h,  db = sum over rows of dy
 //
 // Bound by memory: forward reads x and writes y, backward reads dy and x and writes dx, each once
-// as long as a row fits into registers (row.cuh).
+// as long as a row fits into registers, or, forward, into shared memory (row.cuh).
 //
 // The mean of a row near 10^4 is off by some 10^-3 in fp32, however it is summed: that is its
 // rounding. Both directions therefore compute with the distances d = x - m, which are exact, and
@@ -163,7 +163,8 @@ struct NormForward {
         }
 
         // Not before: they come from caches, and with fewer registers more rows are under way.
-        const OptionalRow<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
+        const OptionalRow<Own> weight_row(columns, weight, A(1));
+        const OptionalRow<Own> bias_row(columns, bias);
         columns.write(
             y + start,
             [&](auto, A d, A w, A b) { return (d - drift) * row_rstd * w + b; }, d_row, weight_row,

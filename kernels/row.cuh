@@ -135,7 +135,8 @@ struct Columns {
     // The same of all columns of so many of a thread's packs, and of any of one's.
     __device__ bool has_all(Index pack, int count = 1) const {
         return has(column(pack, 0)) &&
-               (layout == Layout::packs && count == 1 || column(pack + count - 1, width - 1) < cols);
+               ((layout == Layout::packs && count == 1) ||
+                column(pack + count - 1, width - 1) < cols);
     }
     __device__ bool has_part(Index pack) const { return column(pack, 0) < cols; }
 
@@ -423,8 +424,9 @@ int offset_of(const T* matrix, More... more) {
 
 // A kernel that works on each row by itself: body(columns, row, start), for `columns` of whichever
 // plan suits rows of `cols` elements; `start` is where the row begins in a matrix. `bytes` as
-// choose_plan takes them, and `staged`, of which the body numbers its rows; `matrices` are the pointers to whole matrices of such rows, or to single
-// rows, that the body reads and writes, the first of them a whole matrix or null.
+// choose_plan takes them, and `staged`, of which the body numbers its rows; `matrices` are the pointers to
+// whole matrices of such rows, or to single rows, that the body reads and writes, the first of them a
+// whole matrix or null.
 template <class T, int bytes, int staged = 0, class Body, class... Matrices>
 void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t stream, Body body,
                   Matrices... matrices) {

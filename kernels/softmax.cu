@@ -4,8 +4,8 @@
 //   log_softmax  y = x - max x - log sum exp(x - max x)     dx = dy - exp(y) sum dy
 //
 // Bound by memory: forward reads x and writes y, backward reads dy and y and writes dx, each once
-// as long as a row fits into the registers of its team of threads (row.cuh). Longer rows are read
-// twice: forward finds maximum and sum in one walk, by the online softmax.
+// as long as a row fits into the registers of its team of threads, or into shared memory (row.cuh).
+// Longer rows are read twice: forward finds maximum and sum in one walk, by the online softmax.
 #include "softmax.cuh"
 
 namespace {
