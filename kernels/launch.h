@@ -203,6 +203,15 @@ struct Registration {
         Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
     }
 
+// The same for float16 and bfloat16.
+#define LAUNCHER_16_BITS(name)                                                \
+    template <class T>                                                        \
+    constexpr auto name##_for = &name<T>;                                     \
+    static const Registration name##_registration{                            \
+        Adapter<name##_for<half>>::launcher(#name, "float16"),                \
+        Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
+    }
+
 // Below a plain function.
 #define FUNCTION(function) \
     static const Registration function##_registration{Adapter<&function>::launcher(#function, nullptr)}

@@ -4,15 +4,20 @@
 #include <utility>
 
 #include "async_copies.h"
+#include "async_proxy.h"
 #include "barrier.h"
+#include "bulk_copies.h"
 #include "cooperative.h"
 #include "errors.h"
 #include "interruption.h"
+#include "mbarrier.h"
+#include "named_barriers.h"
 #include "ready.h"
 #include "scheduler.h"
 #include "shared_memory.h"
 #include "turns.h"
 #include "warps.h"
+#include "wgmma.h"
 
 namespace emulate {
 
@@ -62,6 +67,11 @@ void begin_block() {
     }
     waiting_for_grid = 0;
     begin_copies_of_block(thread_total, launch.random.state, launch.schedule.schedule);
+    begin_bulk_copies_of_block();
+    begin_mbarriers_of_block();
+    begin_async_proxy_of_block();
+    begin_named_barriers_of_block();
+    begin_wgmma_of_block();
     prepare_shared_memory();
     check::begin_block(blockIdx, shared_memory());
 }
@@ -83,6 +93,10 @@ void run_block() {
         std::exception_ptr error;
         std::swap(error, failure);
         std::rethrow_exception(error);
+    }
+    if (!is_suspended) {
+        require_same_registers();
+        require_same_wgmma();
     }
     check::end_block();
     check_guards();

@@ -43,7 +43,7 @@ extern bool barriers_wait_for_exited;
 
 // ---- the block ----
 
-enum class State : uint8_t { ready, at_barrier, at_warp, gathering, at_grid, exited };
+enum class State : uint8_t { ready, at_barrier, at_warp, gathering, at_grid, at_mbarrier, at_named_barrier, exited };
 
 struct ThreadRecord {
     State state;

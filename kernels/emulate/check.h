@@ -114,6 +114,17 @@ void see_read(const void* address, size_t bytes, CodeAddress site);
 void begin_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);
 void end_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);
 
+// A write by a device function.
+void see_write(const void* address, size_t bytes, CodeAddress site);
+
+// At an mbarrier, or a named barrier, an arriving thread releases what it has seen and done; who passes it
+// acquires that. What a bulk copy writes is released by who begins it, and nobody may access it until it has
+// landed.
+void arrive_at_mbarrier(const void* barrier);
+void pass_mbarrier(const void* barrier);
+void begin_bulk_copy(const void* destination, size_t bytes, const void* barrier, CodeAddress site);
+void land_bulk_copy(const void* destination, size_t bytes);
+
 #else
 
 inline void begin_launch(const void*, int) {}
@@ -133,6 +144,11 @@ inline void confirm_reads(const void*, size_t) {}
 inline void see_read(const void*, size_t, CodeAddress) {}
 inline void begin_copy(const void*, const void*, size_t, CodeAddress) {}
 inline void end_copy(const void*, const void*, size_t, CodeAddress) {}
+inline void see_write(const void*, size_t, CodeAddress) {}
+inline void arrive_at_mbarrier(const void*) {}
+inline void pass_mbarrier(const void*) {}
+inline void begin_bulk_copy(const void*, size_t, const void*, CodeAddress) {}
+inline void land_bulk_copy(const void*, size_t) {}
 
 #endif
 

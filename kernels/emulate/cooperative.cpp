@@ -6,6 +6,7 @@
 
 #include "async_copies.h"
 #include "barrier.h"
+#include "bulk_copies.h"
 #include "errors.h"
 #include "ready.h"
 #include "scheduler.h"
@@ -135,6 +136,7 @@ bool is_cooperative() { return launch.is_cooperative; }
 
 void wait_for_grid() {
     land_copies(current);
+    land_bulk_copies();
     leave_kernel();
     if (!launch.is_cooperative) {
         fail("waits for the grid in a launch that is not cooperative");

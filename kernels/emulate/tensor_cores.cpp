@@ -208,6 +208,11 @@ const TensorCores& tensor_cores() {
 
 void set_tensor_cores(const TensorCores& cores) { chosen = &cores; }
 
+bool hopper_was_chosen() {
+    const char* name = std::getenv("TAPEGRAD_EMULATOR_TENSOR_CORES");
+    return name != nullptr && std::string(name) == hopper.name;
+}
+
 void multiply(MmaOperands& operands, Multiplicand type, int depth, const TensorCores& cores) {
     switch (type) {
         case Multiplicand::half:

@@ -30,6 +30,8 @@ constexpr TensorCores ampere{"ampere", 8, 4, 1, -1000};
 // Those of TAPEGRAD_EMULATOR_TENSOR_CORES, or hopper. Fails, in a kernel, where that has another name.
 const TensorCores& tensor_cores();
 void set_tensor_cores(const TensorCores& cores);
+// Whether hopper was asked for by name, and not as what is there without: then kernels for it alone are run.
+bool hopper_was_chosen();
 
 constexpr int mma_rows = 16, mma_columns = 8, mma_most_depth = 16;
 

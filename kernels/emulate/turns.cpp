@@ -1,26 +1,55 @@
 #include "turns.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "async_copies.h"
 #include "barrier.h"
+#include "bulk_copies.h"
 #include "cooperative.h"
 #include "errors.h"
 #include "interruption.h"
+#include "mbarrier.h"
+#include "named_barriers.h"
 #include "ready.h"
 #include "scheduler.h"
 #include "warps.h"
+#include "wgmma.h"
 
 namespace emulate {
 
 namespace {
 
-std::string describe_deadlock() {
-    for (int thread = 0; thread < thread_total; ++thread) {
-        if (threads[thread].state == State::at_warp) {
-            return "deadlock: " + thread_name(thread) + " waits at " + place(threads[thread].site) +
-                   " for lanes of its warp that never come";
-        }
+std::string what_is_waited_for(int thread) {
+    switch (threads[thread].state) {
+        case State::at_warp:
+            return "lanes of its warp that never come";
+        case State::at_barrier:
+            return "the block's other threads";
+        case State::at_mbarrier:
+            return describe_mbarrier(thread);
+        case State::at_named_barrier:
+            return describe_named_barrier(thread);
+        default:
+            return "";
     }
-    return "deadlock";
+}
+
+// Of all that wait for something, one thread for each place.
+std::string describe_deadlock() {
+    std::string text = "deadlock";
+    std::vector<Site> told;
+    for (int thread = 0; thread < thread_total; ++thread) {
+        const std::string what = what_is_waited_for(thread);
+        const Site site = threads[thread].site;
+        const auto is_told = [&](const Site& other) { return !is_elsewhere(site, other); };
+        if (what.empty() || std::any_of(told.begin(), told.end(), is_told)) {
+            continue;
+        }
+        text += (told.empty() ? ": " : "; ") + thread_name(thread) + " waits at " + place(site) + " for " + what;
+        told.push_back(site);
+    }
+    return text;
 }
 
 void become(int thread) {
@@ -32,9 +61,13 @@ void become(int thread) {
 void exit_thread() {
     const int warp_index = current / warpSize;
     require_no_copies(current);
+    require_no_stores(current);
+    require_no_wgmma(current);
     threads[current].state = State::exited;
     check::exit_thread();
-    ++barrier.exited;
+    if (++barrier.exited == thread_total) {
+        require_no_loads();
+    }
     ++current_progress.ended;
     if (barrier.waiting > 0) {
         if (barriers_wait_for_exited) {
@@ -70,7 +103,7 @@ void run_threads_forever() {
         }
         threads[current].state = State::exited;
         threads[current].fiber = nullptr;
-        int next = failure ? -1 : ready.take();
+        int next = failure ? -1 : next_thread();
         if (next >= 0 && threads[next].fiber == nullptr) {
             threads[next].fiber = running;
             become(next);
@@ -112,7 +145,7 @@ void switch_to(int thread) {
 
 void wait_for_turn() {
     const int self = current;
-    const int next = ready.take();
+    const int next = next_thread();
     if (next < 0) {
         fail(describe_deadlock());
     }
@@ -122,6 +155,15 @@ void wait_for_turn() {
             throw Cancelled();
         }
     }
+}
+
+int next_thread() {
+    land_by_chance();
+    int next = ready.take();
+    while (next < 0 && land_one_bulk_copy()) {
+        next = ready.take();
+    }
+    return next;
 }
 
 int find_suspended_thread() {

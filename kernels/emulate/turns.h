@@ -14,6 +14,8 @@ void switch_to(int thread);
 // Called by a thread that waits, or that let the others go on: returns when its turn has come.
 void wait_for_turn();
 
+int next_thread();  // whose turn it is; -1: none can run, and nothing is under way that could change that
+
 int find_suspended_thread();  // -1: none
 
 }  // namespace emulate

@@ -36,6 +36,13 @@ void forget_copy(uintptr_t destination) {
     return_to_kernel();
 }
 
+void forget_copies(uintptr_t destination, size_t bytes) {
+    for (size_t byte = 0; byte < bytes; byte += copy_bytes) {
+        flights.erase(destination + byte);
+    }
+    copies_in_flight = flights.size();
+}
+
 void forget_copies() {
     flights.clear();
     copies_in_flight = 0;

@@ -15,6 +15,7 @@ inline bool any_copy_in_flight() { return copies_in_flight > 0; }
 // By the thread that runs, to an address that is a multiple of copy_bytes.
 void note_copy(uintptr_t destination, SiteOffset site);
 void forget_copy(uintptr_t destination);
+void forget_copies(uintptr_t destination, size_t bytes);  // outside of the kernel
 void forget_copies();  // a block begins
 
 // Reports an access of the thread that runs to a destination.

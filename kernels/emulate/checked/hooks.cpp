@@ -479,6 +479,25 @@ void end_copy(const void* destination, const void* source, size_t bytes, CodeAdd
     counts_banks = counted;
 }
 
+void see_write(const void* address, size_t bytes, CodeAddress site) {
+    access<true>(address, bytes, Mode::plain, site);
+}
+
+void arrive_at_mbarrier(const void* barrier) { release_at(reinterpret_cast<uintptr_t>(barrier)); }
+void pass_mbarrier(const void* barrier) { synchronise_at(reinterpret_cast<uintptr_t>(barrier)); }
+
+void begin_bulk_copy(const void* destination, size_t bytes, const void* barrier, CodeAddress site) {
+    access<true>(destination, bytes, Mode::plain, site);
+    for (size_t byte = 0; byte < bytes; byte += copy_bytes) {
+        note_copy(reinterpret_cast<uintptr_t>(destination) + byte, offset_of(site));
+    }
+    arrive_at_mbarrier(barrier);
+}
+
+void land_bulk_copy(const void* destination, size_t bytes) {
+    forget_copies(reinterpret_cast<uintptr_t>(destination), bytes);
+}
+
 void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
     if (!is_private(at)) {

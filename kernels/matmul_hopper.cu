@@ -1,0 +1,115 @@
+// Matrix product by wgmma, batched: c[i] = f(op(a[i]) op(b[i]) + bias), as matmul_tensor.cu's, for half and
+// bfloat16, on GPUs of compute capability 9.0.
+//
+// Pointers, strides and distances between rows are multiples of 16 bytes; m, n and k are what they are, but
+// k is not 0.
+//
+//   - two warpgroups multiply, each 64 rows of a block's tile, by wgmma, which reads both factors from shared
+//     memory: registers hold nothing but sums, of which a tile of 128 x 256 has 128 in each thread;
+//   - one thread of a third warpgroup loads. It begins copies of whole boxes of a and b (TMA), which place
+//     them in shared memory as wgmma reads them, swizzled, and put zeros where a matrix ends; it gives
+//     registers to the others (setmaxnreg);
+//   - shared memory is a ring of stages, each with two mbarriers: at one, those who multiply wait until all
+//     bytes have come; at the other, who loads waits until every warp has multiplied the stage. Nobody waits
+//     for anybody else: there is no barrier of the block in the loop;
+//   - while one stage is multiplied, the one before is handed back: one group of wgmma is always under way;
+//   - there are as many blocks as multiprocessors, each of which computes one tile after another: the
+//     loader is at the next one while sums are being stored. Tiles are taken in groups of `raster` rows, for L2;
+//   - results pass through shared memory, 32 columns of a warp at a time, so that whole packs are stored.
+#include "matmul_hopper.cuh"
+
+namespace {
+
+// A matrix as a map of four dimensions, and its box; lines: rows of a, columns of b.
+template <class T>
+TensorMap map_of(const T* matrix, const Shape& shape, int64_t lines, int64_t row_stride, int64_t outer_stride,
+                 int64_t inner_stride, bool along_k, int tile_lines) {
+    const int64_t columns = along_k ? shape.k : lines, rows = along_k ? lines : shape.k;
+    constexpr int64_t pack = Pack<T>::size;
+    // A dimension of one has any stride.
+    const auto stride = [](int64_t elements) { return elements == 0 ? pack : elements; };
+    const int64_t sizes[4] = {columns, rows, inner_stride == 0 ? 1 : shape.inner,
+                              outer_stride == 0 ? 1 : shape.outer};
+    const int64_t strides[4] = {1, stride(row_stride), stride(inner_stride), stride(outer_stride)};
+    const int box[4] = {hopper::depth, along_k ? tile_lines : hopper::depth, 1, 1};
+    return tensor_map(matrix, sizes, strides, box, Swizzle::within_128);
+}
+
+template <class T, class Plan, class Destination>
+void launch_hopper(const Destination& destination, const T* a, const T* b, const Shape& shape, bool transpose_a,
+                   bool transpose_b, cudaStream_t stream) {
+    const int64_t tiles =
+        shape.outer * shape.inner * ceil_div(shape.m, Plan::rows) * ceil_div(shape.n, Plan::columns);
+    const TensorMap left = map_of(a, shape, shape.m, shape.lda, shape.a_outer, shape.a_inner, !transpose_a,
+                                  Plan::rows);
+    const TensorMap right = map_of(b, shape, shape.n, shape.ldb, shape.b_outer, shape.b_inner, transpose_b,
+                                   Plan::columns);
+    using namespace hopper;
+    const auto a_along_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, true, true>
+                                       : matmul_hopper_kernel<T, Destination, Plan, true, false>;
+    const auto a_across_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, false, true>
+                                        : matmul_hopper_kernel<T, Destination, Plan, false, false>;
+    const int64_t blocks = tiles < multiprocessors() ? tiles : multiprocessors();
+    LAUNCH_AS("matmul_hopper_kernel", transpose_a ? a_across_k : a_along_k, blocks, Plan::threads, Plan::shared,
+              stream, destination, left, right, shape);
+}
+
+}  // namespace
+
+// Whether the kernels below run on the current device: its compute capability is 9.0, and they were
+// compiled for it (sm_90a). On the emulated one, if TAPEGRAD_EMULATOR_TENSOR_CORES is hopper.
+int64_t matmul_hopper_runs() {
+#ifdef __CUDACC__
+    using Kernel = void (*)(Epilogue<half>, TensorMap, TensorMap, Shape);
+    const Kernel kernel = hopper::matmul_hopper_kernel<half, Epilogue<half>, hopper::LargePlan, true, true>;
+    int device = 0, major = 0, minor = 0;
+    cudaFuncAttributes attributes{};
+    const bool is_known =
+        cudaGetDevice(&device) == cudaSuccess &&
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess &&
+        cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess;
+    cudaGetLastError();
+    // A body that was left out has no mbarriers.
+    return is_known && major == 9 && minor == 0 && attributes.sharedSizeBytes > 0;
+#else
+    return emulate::hopper_was_chosen();
+#endif
+}
+FUNCTION(matmul_hopper_runs);
+
+// Whether there are enough tiles for these kernels to be the fastest: where they are few, those of
+// matmul_tensor.cu are smaller, and may share one.
+int64_t matmul_hopper_suits(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    constexpr int64_t enough = grid_limit < 64 ? 4 : 64;
+    using Plan = hopper::SmallPlan;
+    const bool is_large = m > 64 && n > 64 && k > hopper::depth;
+    return is_large && batch * ceil_div(m, Plan::rows) * ceil_div(n, Plan::columns) >= enough;
+}
+FUNCTION(matmul_hopper_suits);
+
+// As matmul_tensor, whose results of one product along all of k these are, bit by bit.
+template <class T>
+void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T* beside, int64_t outer,
+                   int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer, int64_t a_inner,
+                   int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a,
+                   bool transpose_b, int64_t finish, cudaStream_t stream) {
+    if (outer * inner == 0 || m == 0 || n == 0) return;
+#ifdef __CUDACC__
+    if (!matmul_hopper_runs()) {
+        throw KernelError("matmul_hopper: it needs a GPU of compute capability 9.0 and a build for it "
+                          "(TAPEGRAD_CUDA_ARCHS=90a)");
+    }
+#endif
+    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
+    using hopper::LargePlan;
+    const int64_t large_tiles =
+        outer * inner * ceil_div(m, LargePlan::rows) * ceil_div(n, LargePlan::columns);
+    if (n > hopper::SmallPlan::columns && large_tiles >= multiprocessors()) {
+        launch_hopper<T, LargePlan>(epilogue, a, b, shape, transpose_a, transpose_b, stream);
+    } else {
+        launch_hopper<T, hopper::SmallPlan>(epilogue, a, b, shape, transpose_a, transpose_b, stream);
+    }
+}
+LAUNCHER_16_BITS(matmul_hopper);
