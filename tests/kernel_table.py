@@ -125,6 +125,7 @@ class Row:
     slack: float = 1.0  # times the usual tolerance
     cancels: float = 0.0  # size of what cancels in sums: errors are relative to it, too
     what: str = ""  # of several rows of one launcher
+    runs: str = ""  # what the extension is asked, on a GPU, whether it can be launched there
 
 
 ROWS: list[Row] = []
@@ -417,6 +418,37 @@ def workspace(draw: Draw, size: Sequence[int]) -> Scratch | None:
     outer, inner, m, n, k = size
     needed = draw.library.matmul_tensor_workspace(outer * inner, m, n, k, draw.dtype.itemsize)
     return Scratch(needed, np.float32) if needed else None
+
+
+IN_16_BITS = ("float16", "bfloat16")
+
+
+@row("matmul_hopper", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
+def matmul_hopper(draw: Draw) -> Iterator[Call]:
+    # Ends of tiles, of boxes and of stages; the last uses large tiles, and more than there are blocks.
+    sizes = [
+        (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 1, 1, 1, 1),
+        (1, 1, 63, 65, 31), (1, 1, 129, 127, 65), (2, 3, 5, 7, 24), (1, 1, 9, 130, 449),
+        (1, 2, 127, 257, 70),
+    ]  # fmt: skip
+    for size, layout in itertools.product(sizes, LAYOUTS):
+        yield matmul_hopper_call(draw, size, layout, bias=size[2] % 2 == 1)
+    for which in ((True, False, False, True), (False, False, True, True), (False, True, True, False)):
+        yield matmul_hopper_call(draw, (2, 2, 9, 10, 16), Layout(False, True, which[:2], which[2:]))
+    for layout in (Layout(True, gap=8), Layout(False, True, heads=True)):
+        yield matmul_hopper_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
+
+
+@row("matmul_hopper", dtypes=IN_16_BITS, what="finished", runs="matmul_hopper_runs")
+def matmul_hopper_finished(draw: Draw) -> Iterator[Call]:
+    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
+        yield matmul_hopper_call(draw, (1, 1, 33, 20, 40), Layout(False, True), True, finish, True)
+
+
+def matmul_hopper_call(draw: Draw, size: Any, *rest: Any, **named: Any) -> Call:
+    """As matmul_tensor's, without a workspace."""
+    call = matmul_tensor_call(draw, size, *rest, **named)
+    return call[:6] + call[7:]
 
 
 @row("matmul_tensor_accumulate", dtypes=BY_TENSOR_CORES, exact=True)

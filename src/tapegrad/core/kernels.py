@@ -208,6 +208,14 @@ def has_tensor_cores(device: Device) -> bool:
     return bool(properties["major"] >= 8)
 
 
+@cache
+def runs_hopper(device: Device) -> bool:
+    """Whether kernels that are written in kernels/hopper.cuh run there: on GPUs of compute
+    capability 9.0, if they were compiled for it (``90a``), and on the emulated device if
+    ``TAPEGRAD_EMULATOR_TENSOR_CORES`` is ``hopper``."""
+    return has_tensor_cores(device) and bool(ask(device, "matmul_hopper_runs"))
+
+
 def kernel(
     name: str,
     *,

@@ -1,5 +1,5 @@
 """Matrix products by the package's own kernels: by tensor cores, where the device has them
-(kernels/matmul_tensor.cu), of 16-bit floats and of float32 where there is much to multiply; else by
+(kernels/matmul_tensor.cu; on Hopper kernels/matmul_hopper.cu), of 16-bit floats and of float32 where there is much to multiply; else by
 kernels/matmul.cu, which needs no alignment."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
-from tapegrad.core.kernels import ask, counters, has_tensor_cores, kernel, launch
+from tapegrad.core.kernels import ask, counters, has_tensor_cores, kernel, launch, runs_hopper
 from tapegrad.core.memory import Array, address
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
@@ -157,13 +157,24 @@ def _by_tensor_cores(
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     empty = device.ops["empty"]
     c = empty((*lead, m, n), a.dtype)
-    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
-    workspace = empty((shared,), accumulator(a.dtype)) if shared else None
-    arrays = (c, kept, left.array, right.array, bias, beside, workspace)
+    arrays = (c, kept, left.array, right.array, bias, beside)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
     lying = (*steps, left.row_stride, right.row_stride, left.transposed, right.transposed)
-    launch(device, "matmul_tensor", a.dtype, *arrays, outer, inner, m, n, k, *lying, int(finish))
+    sizes = (outer, inner, m, n, k)
+    if suits_hopper(device, a.itemsize, outer * inner, m, n, k):
+        launch(device, "matmul_hopper", a.dtype, *arrays, *sizes, *lying, int(finish))
+        return c
+    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
+    workspace = empty((shared,), accumulator(a.dtype)) if shared else None
+    launch(device, "matmul_tensor", a.dtype, *arrays, workspace, *sizes, *lying, int(finish))
     return c
+
+
+def suits_hopper(device: Device, itemsize: int, batch: int, m: int, n: int, k: int) -> bool:
+    """Whether kernels/matmul_hopper.cu runs there, and is faster than kernels/matmul_tensor.cu."""
+    if itemsize != 2 or not runs_hopper(device):
+        return False
+    return bool(ask(device, "matmul_hopper_suits", batch, m, n, k))
 
 
 # ---------------------------------------------------------------------- primitives
