@@ -283,6 +283,7 @@ def judge(text: str, status: int) -> dict[str, Any]:
 def bench(options: Namespace, report: Report) -> None:
     """Training steps, the kernels by tapegrad.bench in most of the time, and the demo."""
     from language_model_step import language_model_step
+    from tensor_core_probe import probe
     from training_step import training_step
 
     import tapegrad as tg
@@ -311,6 +312,18 @@ def bench(options: Namespace, report: Report) -> None:
         traceback.print_exc()
         failures.append(f"GPT-2's step: {type(error).__name__}: {error}")
     report(training=training)
+
+    bits: dict[str, Any] = {}
+    try:
+        for name, found in probe(tg.device(options.device)):
+            bits[name] = found
+            report(bits=bits)
+            if found["same"] < found["sums"]:
+                wrong = found["sums"] - found["same"]
+                failures.append(f"{name}: {wrong} sums have other bits than those written down")
+    except Exception as error:
+        traceback.print_exc()
+        failures.append(f"tensor cores' bits: {type(error).__name__}: {error}")
 
     def on_row(results: Any) -> None:
         report(rows=briefly(results.rows, timed))

@@ -36,7 +36,7 @@ class GPU:
     of the data sheet's rate. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the
     NVIDIA Hopper Architecture (arXiv 2501.12084), rounded, and what mma.sync reaches; L2's rate:
     Chips and Cheese 2023, of an H100. The clock, memory's latency under load, and latencies of
-    instructions and barriers are estimates: nobody here has measured them.
+    instructions and barriers, and what wgmma reaches, are estimates: nobody here has measured them.
     """
 
     name: str
@@ -45,6 +45,7 @@ class GPU:
     peak: float = 66.9e12  # float32, without tensor cores
     tensor_peak: float = 989.4e12  # 16 bits, by tensor cores
     mma: float = 0.629  # the part of it that mma.sync reaches
+    wgmma: float = 0.95  # and wgmma
     copy: float = 4.3e12
     l2: float = 5.5e12
     threads: int = 2048  # that a multiprocessor holds, and the next three
@@ -131,7 +132,7 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     for part, n in zip(code.parts, turns, strict=True):
         executed.update({operation: n * count for operation, count in part.mix().items()})
     alone = _alone(code.parts, turns, case, gpu)
-    joined = any(part.count("BAR") for part in code.parts)
+    joined = any(part.count("BAR") + part.count("SYNCS") for part in code.parts)
     warps = case.threads / 32
     blocks = math.ceil(case.blocks / gpu.multiprocessors)
     resident = min(_resident(code, case, gpu), blocks)
@@ -180,8 +181,17 @@ def _units(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) ->
             used["integers"] += n * 0.5 * (operation in _ALU)
             used["exponentials"] += n * 2.0 * (operation in _SLOW)
             used["tensor cores"] += n * _TENSOR_CYCLES / gpu.mma * (operation == "HMMA")
+            used["tensor cores"] += n * _wgmma_cycles(i) / 4 / gpu.wgmma  # four warps make one
             used["loads"] += n * _passes(i, case)
     return used
+
+
+def _wgmma_cycles(i: Instruction) -> float:
+    """Cycles of a multiprocessor that a wgmma takes of the tensor cores, at the data sheet's rate."""
+    if i.operation != "HGMMA":
+        return 0.0
+    rows, columns, depth = map(int, i.name.split(".")[1].split("x"))
+    return rows * columns * depth / (16 * 8 * 16) * _TENSOR_CYCLES
 
 
 def _passes(i: Instruction, case: Case) -> float:
@@ -229,6 +239,10 @@ def _latency(i: Instruction, wait: float, case: Case, gpu: GPU) -> float:
         return (gpu.l2_latency if known else wait) + _passes(i, case)
     if i.operation == "HMMA":
         return gpu.tensor_latency
+    if i.operation == "HGMMA":
+        return _wgmma_cycles(i)
+    if "TRYWAIT" in i.name:  # at an mbarrier, for what a bulk copy brings
+        return wait
     if i.operation in ("LDS", "LDSM"):
         return gpu.shared_latency + _passes(i, case)
     slow = i.operation in (*_SLOW, "SHFL", "LDC", "S2R", "S2UR")

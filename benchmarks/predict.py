@@ -140,10 +140,56 @@ def _tensor(n: int) -> Ladder:
 
 TENSOR = _tensor(8192)
 
+# Of kernels/matmul_hopper.cuh, in the same layouts.
+HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".join(
+    "(void*)hopper::matmul_hopper_kernel<bfloat16, Epilogue<bfloat16>, hopper::LargePlan, "
+    f"{str(a).lower()}, {str(b).lower()}>"
+    for a, b in LAYOUTS.values()
+) + "};\n"  # fmt: skip
+
+
+def _hopper(n: int) -> Ladder:
+    tile, depth, stages, threads = (128, 256), 64, 4, 256  # threads that multiply
+    blocks = n // tile[0] * (n // tile[1])
+    case = Case(
+        blocks,
+        threads,
+        ("HGMMA", n // 16),
+        bytes=6.0 * n * n,
+        flops=2.0 * n**3,
+        latencies=(H200.l2_latency,),
+        l2=blocks * sum(tile) * n * 2.0,
+        under_way=stages - 1,
+        shared=stages * depth * sum(tile) * 2,
+        by_tensor_cores=True,
+    )
+    return Ladder(
+        "kernels.md",
+        f"bfloat16, matrices of {n:,} x {n:,} numbers",
+        "tensor cores' peak",
+        "HGMMA",
+        n**3 // (64 * 256 * 16) * 128,
+        dict.fromkeys(LAYOUTS, case),
+        " (Hopper)",
+    )
+
+
+HOPPER = _hopper(8192)
+
 
 def tensor_codes() -> dict[str, MachineCode]:
     """The innermost loops of the large kernels in kernels/matmul_tensor.cuh. Raises ToolMissing."""
     found = machine_code(LARGE, loop="HMMA")
+    chosen = {}
+    for layout, (a, b) in LAYOUTS.items():
+        (chosen[layout],) = (code for name, code in found.items() if f"Lb{a:d}ELb{b:d}E" in name)
+    return chosen
+
+
+def hopper_codes(operation: str = "HGMMA") -> dict[str, MachineCode]:
+    """The innermost loops with it of the large kernels in kernels/matmul_hopper.cuh. Raises
+    ToolMissing."""
+    found = machine_code(HOPPER_KERNELS, loop=operation)
     chosen = {}
     for layout, (a, b) in LAYOUTS.items():
         (chosen[layout],) = (code for name, code in found.items() if f"Lb{a:d}ELb{b:d}E" in name)
@@ -209,6 +255,8 @@ def codes(ladder: Ladder) -> dict[str, MachineCode]:
     """The machine code of the page's kernels, by name. Raises ToolMissing."""
     if ladder is TENSOR:
         return tensor_codes()
+    if ladder is HOPPER:
+        return hopper_codes()
     if ladder is ROW_KERNELS:
         return memory_kernels.codes(ROWS)
     if ladder is ELEMENT_KERNELS:
@@ -236,7 +284,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in (*LADDERS, TENSOR, ROW_KERNELS, ELEMENT_KERNELS):
+        for ladder in (*LADDERS, TENSOR, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)

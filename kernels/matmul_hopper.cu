@@ -1,5 +1,5 @@
-// Matrix product by wgmma, batched: c[i] = f(op(a[i]) op(b[i]) + bias), as matmul_tensor.cu's, for half and
-// bfloat16, on GPUs of compute capability 9.0.
+// Matrix product by wgmma, batched: c[i] = f(op(a[i]) op(b[i]) + bias), or c[i] += op(a[i]) op(b[i]) in fp32,
+// as matmul_tensor.cu's, for half and bfloat16, on GPUs of compute capability 9.0.
 //
 // Pointers, strides and distances between rows are multiples of 16 bytes; m, n and k are what they are, but
 // k is not 0.
@@ -88,28 +88,49 @@ int64_t matmul_hopper_suits(int64_t batch, int64_t m, int64_t n, int64_t k) {
 }
 FUNCTION(matmul_hopper_suits);
 
-// As matmul_tensor, whose results of one product along all of k these are, bit by bit.
-template <class T>
-void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T* beside, int64_t outer,
-                   int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer, int64_t a_inner,
-                   int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a,
-                   bool transpose_b, int64_t finish, cudaStream_t stream) {
-    if (outer * inner == 0 || m == 0 || n == 0) return;
+namespace {
+
+template <class T, class Destination>
+void multiply_by_wgmma(const Destination& destination, const T* a, const T* b, const Shape& shape,
+                       bool transpose_a, bool transpose_b, cudaStream_t stream) {
+    const int64_t batch = shape.outer * shape.inner;
+    if (batch == 0 || shape.m == 0 || shape.n == 0) return;
 #ifdef __CUDACC__
     if (!matmul_hopper_runs()) {
         throw KernelError("matmul_hopper: it needs a GPU of compute capability 9.0 and a build for it "
                           "(TAPEGRAD_CUDA_ARCHS=90a)");
     }
 #endif
-    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
-    const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
-    using hopper::LargePlan;
-    const int64_t large_tiles =
-        outer * inner * ceil_div(m, LargePlan::rows) * ceil_div(n, LargePlan::columns);
-    if (n > hopper::SmallPlan::columns && large_tiles >= multiprocessors()) {
-        launch_hopper<T, LargePlan>(epilogue, a, b, shape, transpose_a, transpose_b, stream);
+    using namespace hopper;
+    const int64_t large_tiles = batch * ceil_div(shape.m, LargePlan::rows) * ceil_div(shape.n, LargePlan::columns);
+    if (shape.n > SmallPlan::columns && large_tiles >= multiprocessors()) {
+        launch_hopper<T, LargePlan>(destination, a, b, shape, transpose_a, transpose_b, stream);
     } else {
-        launch_hopper<T, hopper::SmallPlan>(epilogue, a, b, shape, transpose_a, transpose_b, stream);
+        launch_hopper<T, SmallPlan>(destination, a, b, shape, transpose_a, transpose_b, stream);
     }
 }
+
+}  // namespace
+
+// As matmul_tensor; of the same bits, where that does not split k.
+template <class T>
+void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T* beside, int64_t outer,
+                   int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer, int64_t a_inner,
+                   int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a,
+                   bool transpose_b, int64_t finish, cudaStream_t stream) {
+    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
+    multiply_by_wgmma(epilogue, a, b, shape, transpose_a, transpose_b, stream);
+}
 LAUNCHER_16_BITS(matmul_hopper);
+
+// c[outer, inner, m, n] += op(a) op(b).
+template <class T>
+void matmul_hopper_accumulate(float* c, const T* a, const T* b, int64_t outer, int64_t inner, int64_t m,
+                              int64_t n, int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer,
+                              int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b,
+                              cudaStream_t stream) {
+    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    multiply_by_wgmma(FloatSums{c, n, true}, a, b, shape, transpose_a, transpose_b, stream);
+}
+LAUNCHER_16_BITS(matmul_hopper_accumulate);

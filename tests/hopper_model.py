@@ -22,9 +22,7 @@ def swizzled(byte: int, swizzle: int) -> int:
     return span * SPANS[swizzle] + (pack ^ (byte // LINE % packs)) * PACK + rest
 
 
-def offset(
-    line: int, k: int, *, leading: int, stride: int, swizzle: int, across_k: bool
-) -> int:
+def offset(line: int, k: int, *, leading: int, stride: int, swizzle: int, across_k: bool) -> int:
     """Of an element of 2 bytes, from where the matrix begins."""
     span = SPANS[swizzle]
     if not across_k and not swizzle:  # 8 x 8 core matrices, of rows of 16 bytes

@@ -433,7 +433,11 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
     ]  # fmt: skip
     for size, layout in itertools.product(sizes, LAYOUTS):
         yield matmul_hopper_call(draw, size, layout, bias=size[2] % 2 == 1)
-    for which in ((True, False, False, True), (False, False, True, True), (False, True, True, False)):
+    for which in (
+        (True, False, False, True),
+        (False, False, True, True),
+        (False, True, True, False),
+    ):
         yield matmul_hopper_call(draw, (2, 2, 9, 10, 16), Layout(False, True, which[:2], which[2:]))
     for layout in (Layout(True, gap=8), Layout(False, True, heads=True)):
         yield matmul_hopper_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
@@ -465,6 +469,15 @@ def matmul_tensor_accumulate(draw: Draw) -> Iterator[Call]:
     (a, b), c = products(draw, size, LAYOUTS[1])
     before = np.ones(c.shape, np.float32)
     yield [Update(before, 1 + c), a, b, None, *size, *LAYOUTS[1].strides(a, b), False, True]
+
+
+@row("matmul_hopper_accumulate", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
+def matmul_hopper_accumulate(draw: Draw) -> Iterator[Call]:
+    for size, layout in itertools.product([(0, 1, 2, 3, 4), (2, 1, 65, 63, 40)], LAYOUTS[1:3]):
+        (a, b), c = products(draw, size, layout)
+        before = draw.random.integers(-99, 99, c.shape).astype(np.float32)
+        transposed = layout.transpose_a, layout.transpose_b
+        yield [Update(before, before + c), a, b, *size, *layout.strides(a, b), *transposed]
 
 
 def with_gap(matrices: np.ndarray, gap: int) -> np.ndarray:

@@ -486,6 +486,8 @@ def test_benchmarks() -> None:
     assert "median" not in row
     assert found["mlp"]["kernel_launches"] > 5
     assert found["gpt2"]["kernel_launches"] > 40
+    assert len(found["bits"]) == 8
+    assert all(one["same"] == one["sums"] for one in found["bits"].values())
 
 
 def test_benchmarks_that_there_is_no_time_for() -> None:

@@ -57,7 +57,11 @@ PHASES = [
     (2, 2, "thread (0, 0, 0) waits at .* for an mbarrier that lacks 1 of 2 arrivals"),
     (3, 2, "no mbarrier was initialised there"),
     (4, 2, "something was written over the mbarrier"),
-    (5, 2, "thread .* waits at .* for an mbarrier that lacks 2 of 2 arrivals"),  # of the phase after
+    (
+        5,
+        2,
+        "thread .* waits at .* for an mbarrier that lacks 2 of 2 arrivals",
+    ),  # of the phase after
 ]
 
 
@@ -196,7 +200,9 @@ def test_maps_that_the_driver_refuses(emulator, change, swizzle, words):
     tensor.strides[1] = change.get("stride", tensor.strides[1])
     tensor.sizes[1] = change.get("size", tensor.sizes[1])
     start = ctypes.c_void_p(array.ctypes.data + 2 * change.get("skip", 0))
-    message = emulator("load_box", np.zeros(4096, "uint8"), start, ctypes.byref(tensor), 2, swizzle, 1024, 0)
+    message = emulator(
+        "load_box", np.zeros(4096, "uint8"), start, ctypes.byref(tensor), 2, swizzle, 1024, 0
+    )
     assert_says(message, "^KernelError: tensor map: .*" + words)
 
 
@@ -293,7 +299,10 @@ def layouts(lines):
         size = lines * span
         yield size, dict(leading=0, stride=8 * span, swizzle=swizzle, across_k=False)
         blocks = lines // (span // 2)
-        yield blocks * 16 * span, dict(leading=16 * span, stride=8 * span, swizzle=swizzle, across_k=True)
+        yield (
+            blocks * 16 * span,
+            dict(leading=16 * span, stride=8 * span, swizzle=swizzle, across_k=True),
+        )
         yield blocks * 16 * span, dict(leading=8 * span, stride=blocks * 8 * span, swizzle=swizzle,
                                        across_k=True)  # fmt: skip
 
@@ -320,7 +329,9 @@ def fragments(columns):
     return rows, i // 4 * 8 + lane % 4 * 2 + i % 2
 
 
-def multiplied(emulator, kind, a, b, c, left, right, *, times=1, adds=True, mistake=0, starts=(0, 0)):
+def multiplied(
+    emulator, kind, a, b, c, left, right, *, times=1, adds=True, mistake=0, starts=(0, 0)
+):
     """d of 64 x 16 numbers a, and b of 16 columns' lines; left and right: (bytes, layout)."""
     columns = b.shape[0]
     half = -(-(left[0] + 1024) // 1024) * 1024
@@ -387,7 +398,9 @@ def test_a_matrix_that_begins_further_along_k(emulator):
     a, b = (drawn(random, 64, 64, exact=True) for _ in range(2))
     layout = dict(leading=0, stride=1024, swizzle=3, across_k=False)
     size = 64 * 128
-    memory = np.concatenate([hopper_model.laid_out(in_16_bits(x, "half"), size, **layout) for x in (a, b)])
+    memory = np.concatenate(
+        [hopper_model.laid_out(in_16_bits(x, "half"), size, **layout) for x in (a, b)]
+    )
     rows, places = fragments(64)
     for step in range(4):
         d = np.zeros((128, 32), "float32")
@@ -401,7 +414,10 @@ def test_a_matrix_that_begins_further_along_k(emulator):
 PRODUCTS = [
     (1, "wgmma at .* reads what threads have written .* and no fence_proxy_async"),
     (2, "uses accumulators that no wgmma_fence.. has handed over"),
-    (4, "a matrix that wgmma at .* reads was changed before the wait|reads what threads have written"),
+    (
+        4,
+        "a matrix that wgmma at .* reads was changed before the wait|reads what threads have written",
+    ),
     (5, "an accumulator of wgmma at .* was changed before the wait at "),
     (6, "of a warpgroup have begun 2 and 0 products: all four warps begin each wgmma"),
     (7, "differs from that of another warp of its warpgroup"),
