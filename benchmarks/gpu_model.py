@@ -187,7 +187,7 @@ def _units(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) ->
 
 
 def _wgmma_cycles(i: Instruction) -> float:
-    """Cycles of a multiprocessor that a wgmma takes of the tensor cores, at the data sheet's rate."""
+    """Cycles of a multiprocessor's tensor cores that a wgmma takes, at the data sheet's rate."""
     if i.operation != "HGMMA":
         return 0.0
     rows, columns, depth = map(int, i.name.split(".")[1].split("x"))

@@ -1,10 +1,10 @@
-"""Which bits a device's tensor cores give, and whether they are those that are written down beside this
-file (tensor_core_bits.json): the emulated device's, as long as no GPU has run it.
+"""Which bits a device's tensor cores give, and whether they are those that are written down beside
+this file (tensor_core_bits.json): the emulated device's, as long as no GPU has run it.
 
-``python benchmarks/tensor_core_probe.py --device cuda`` prints how many of each instruction's sums are
-the same; ``--write`` writes the bits down. Products cancel, round, are subnormal, infinite and NaN, and are
-added to a sum of others, larger or smaller. What is probed are the package's own kernels that add to
-float32.
+``python benchmarks/tensor_core_probe.py --device cuda`` prints how many of each instruction's sums
+are the same; ``--write`` writes the bits down. Products cancel, round, are subnormal, infinite and
+NaN, and are added to a sum of others, larger or smaller. What is probed are the package's own
+kernels that add to float32.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ INSTRUCTIONS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def inputs(kind: str, depth: int) -> list[Any]:
-    """a and b. Rows of a differ in what they show: sizes that are alike, that are far apart, products that
-    cancel, sums that begin far above and below, subnormal numbers, infinities and NaN."""
+    """a and b. Rows of a differ in what they show: sizes that are alike, that are far apart,
+    products that cancel, sums that begin far above and below, subnormal numbers, infinities and
+    NaN."""
     random = np.random.default_rng(depth)
     a = random.standard_normal((SIDE, depth))
     b = random.standard_normal((SIDE, depth))
@@ -101,9 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, one in found.items():
         print(f"{name}: {one['same']} of {one['sums']} sums have the bits that are written down")
     if options.write:
-        FILE.write_text(
-            json.dumps({name: one["bits"] for name, one in found.items()}, indent=1) + "\n"
-        )
+        bits = {name: one["bits"] for name, one in found.items()}
+        FILE.write_text(json.dumps(bits, indent=1) + "\n")
         return 0
     return int(any(one["same"] != one["sums"] for one in found.values()))
 

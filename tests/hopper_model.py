@@ -1,6 +1,6 @@
-"""How Hopper's instructions lay matrices out in shared memory, element by element: written from the PTX
-manual's figures ("Asynchronous Warpgroup Level Matrix Shared Memory Layout", "Swizzling Modes") and from
-nothing of the emulator's."""
+"""How Hopper's instructions lay matrices out in shared memory, element by element: written from the
+PTX manual's figures ("Asynchronous Warpgroup Level Matrix Shared Memory Layout", "Swizzling Modes")
+and from nothing of the emulator's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LINE = 128  # bytes of shared memory's banks
 
 
 def swizzled(byte: int, swizzle: int) -> int:
-    """Where the byte is that would be at ``byte`` of a pattern without a swizzle: the pack's number within
-    its span is changed by that of the line of banks."""
+    """Where the byte is that would be at ``byte`` of a pattern without a swizzle: the pack's number
+    within its span is changed by that of the line of banks."""
     if not swizzle:
         return byte
     packs = SPANS[swizzle] // PACK

@@ -425,7 +425,7 @@ IN_16_BITS = ("float16", "bfloat16")
 
 @row("matmul_hopper", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
 def matmul_hopper(draw: Draw) -> Iterator[Call]:
-    # Ends of tiles, of boxes and of stages; the last uses large tiles, and more than there are blocks.
+    # Ends of tiles, of boxes and of stages; the last uses large tiles, and more than blocks.
     sizes = [
         (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 1, 1, 1, 1),
         (1, 1, 63, 65, 31), (1, 1, 129, 127, 65), (2, 3, 5, 7, 24), (1, 1, 9, 130, 449),

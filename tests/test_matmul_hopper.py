@@ -32,8 +32,8 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # (m, n, k), and whether there is enough to multiply
-SIZES = [((65, 512, 65), True), ((512, 65, 65), True), ((512, 65, 64), False), ((64, 600, 80), False),
-         ((600, 64, 80), False), ((128, 384, 80), False)]  # fmt: skip
+SIZES = [((65, 512, 65), True), ((512, 65, 65), True), ((512, 65, 64), False),
+         ((64, 600, 80), False), ((600, 64, 80), False), ((128, 384, 80), False)]  # fmt: skip
 
 
 @SIXTEEN

@@ -1,6 +1,6 @@
 """Matrix products by the package's own kernels: by tensor cores, where the device has them
-(kernels/matmul_tensor.cu; on Hopper kernels/matmul_hopper.cu), of 16-bit floats and of float32 where there is much to multiply; else by
-kernels/matmul.cu, which needs no alignment."""
+(kernels/matmul_tensor.cu; on Hopper kernels/matmul_hopper.cu), of 16-bit floats and of float32
+where there is much to multiply; else by kernels/matmul.cu, which needs no alignment."""
 
 from __future__ import annotations
 
