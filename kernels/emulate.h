@@ -16,6 +16,8 @@
 // emulate/math.h      device functions: arithmetic, bits, atomics
 // emulate/tensor.*    what tensor.cuh has: ldmatrix, mma.sync; tensor_cores.* their arithmetic;
 //                     async_copies.* cp.async
+// emulate/hopper.h    what hopper.cuh has: mbarrier.*, bulk_copies.* and tensor_map.* (TMA), wgmma.*,
+//                     async_proxy.* what these see of shared memory, named_barriers.*
 // emulate/fiber.*     stacks and the switch between them
 // emulate/runtime.cpp launches; schedule.cpp the order of turns; block.*, turns.* a block and its threads;
 //                     barrier.*, warps.*, shared_memory.*, cooperative.* what these share; watcher.*,
