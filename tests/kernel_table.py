@@ -429,7 +429,7 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
     sizes = [
         (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 1, 1, 1, 1),
         (1, 1, 63, 65, 31), (1, 1, 129, 127, 65), (2, 3, 5, 7, 24), (1, 1, 9, 130, 449),
-        (1, 2, 127, 257, 70),
+        (1, 2, 127, 257, 200),
     ]  # fmt: skip
     for size, layout in itertools.product(sizes, LAYOUTS):
         yield matmul_hopper_call(draw, size, layout, bias=size[2] % 2 == 1)
