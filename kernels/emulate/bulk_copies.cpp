@@ -107,7 +107,7 @@ void check_copy(const BulkCopy& copy, const char* what) {
     for (size_t i = 0; i < copy.rows(); ++i) {
         const BulkCopy::Row row = copy.row(i);
         if (row.bytes > 0 && copy.barrier != nullptr) {
-            check::see_read(row.global, row.bytes, copy.site.code);
+            check::see_bulk_read(row.global, row.bytes, copy.site.code);
         } else if (row.bytes > 0) {
             check::see_write(row.global, row.bytes, copy.site.code);
         }
@@ -144,7 +144,7 @@ void store_box(const TensorMap& map, const int* at, const void* source, Site sit
     std::copy(at, at + map.rank, copy.at);
     check_copy(copy, "the store of a box");
     require_published(source, copy.bytes(), "the store of a box", site);
-    check::see_read(source, copy.bytes(), site.code);
+    check::see_bulk_read(source, copy.bytes(), site.code);
     leave_kernel();
     begin_bulk_copy(copy);
     return_to_kernel();

@@ -116,6 +116,8 @@ void end_copy(const void* destination, const void* source, size_t bytes, CodeAdd
 
 // A write by a device function.
 void see_write(const void* address, size_t bytes, CodeAddress site);
+// A read by a bulk copy.
+void see_bulk_read(const void* address, size_t bytes, CodeAddress site);
 
 // At an mbarrier, or a named barrier, an arriving thread releases what it has seen and done; who passes it
 // acquires that. What a bulk copy writes is released by who begins it, and nobody may access it until it has
@@ -145,6 +147,7 @@ inline void see_read(const void*, size_t, CodeAddress) {}
 inline void begin_copy(const void*, const void*, size_t, CodeAddress) {}
 inline void end_copy(const void*, const void*, size_t, CodeAddress) {}
 inline void see_write(const void*, size_t, CodeAddress) {}
+inline void see_bulk_read(const void*, size_t, CodeAddress) {}
 inline void arrive_at_mbarrier(const void*) {}
 inline void pass_mbarrier(const void*) {}
 inline void begin_bulk_copy(const void*, size_t, const void*, CodeAddress) {}

@@ -155,7 +155,7 @@ namespace {
 
 // ---- a ring of boxes: one warp loads, another reads ----
 
-enum class Ring { right, no_full, no_empty };
+enum class Ring { right, no_full, no_empty, late_full };
 
 __global__ void ring_kernel(uint16_t* y, const __grid_constant__ TensorMap map, int steps, Ring mistake) {
     DYNAMIC_SHARED(memory, unsigned char);
@@ -182,13 +182,17 @@ __global__ void ring_kernel(uint16_t* y, const __grid_constant__ TensorMap map, 
             const int corner[2] = {0, 8 * step};
             tma_load(ring + stage * bytes, map, full + stage, corner);  // ring
         } else {
-            if (mistake != Ring::no_full) mbarrier_wait(full + stage, parity);
             uint16_t sum = 0;
-            for (int row = 0; row < 8; ++row) {
-                uint16_t element;
-                memcpy(&element, ring + stage * bytes + row * 128 + threadIdx.x % 32 * 2, 2);  // ring_read
-                sum = uint16_t(sum + element);
-            }
+            const auto read = [&] {
+                for (int row = 0; row < 8; ++row) {
+                    uint16_t element;
+                    memcpy(&element, ring + stage * bytes + row * 128 + threadIdx.x % 32 * 2, 2);  // ring_read
+                    sum = uint16_t(sum + element);
+                }
+            };
+            if (mistake == Ring::late_full) read();
+            if (mistake != Ring::no_full) mbarrier_wait(full + stage, parity);
+            if (mistake != Ring::late_full) read();
             y[step * 32 + threadIdx.x % 32] = sum;
             mbarrier_arrive(empty + stage);
         }

@@ -483,11 +483,19 @@ void see_write(const void* address, size_t bytes, CodeAddress site) {
     access<true>(address, bytes, Mode::plain, site);
 }
 
+void see_bulk_read(const void* address, size_t bytes, CodeAddress site) {
+    const bool counted = std::exchange(counts_banks, false);
+    access<false>(address, bytes, Mode::plain, site);
+    counts_banks = counted;
+}
+
 void arrive_at_mbarrier(const void* barrier) { release_at(reinterpret_cast<uintptr_t>(barrier)); }
 void pass_mbarrier(const void* barrier) { synchronise_at(reinterpret_cast<uintptr_t>(barrier)); }
 
 void begin_bulk_copy(const void* destination, size_t bytes, const void* barrier, CodeAddress site) {
+    const bool counted = std::exchange(counts_banks, false);  // no warp makes it
     access<true>(destination, bytes, Mode::plain, site);
+    counts_banks = counted;
     for (size_t byte = 0; byte < bytes; byte += copy_bytes) {
         note_copy(reinterpret_cast<uintptr_t>(destination) + byte, offset_of(site));
     }
