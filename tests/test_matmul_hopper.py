@@ -104,25 +104,6 @@ def test_what_the_encoder_refuses_is_an_error(change: Any, words: str) -> None:
         )
 
 
-# ---- bank conflicts ----
-
-
-@pytest.mark.checked
-def test_results_meet_no_other_in_a_bank() -> None:
-    a, b = (np.ones((1, 1, 128, 64), "float16") for _ in range(2))
-    with kernels.checked() as library:
-        c = np.zeros((128, 128), "float16")
-        library.count_bank_conflicts(True)
-        arrays = (c, None, a, b, None, None)
-        lying = (0, 0, 0, 0, 64, 64, False, True)
-        kernels.launch(EMULATED, "matmul_hopper", a.dtype, *arrays, 1, 1, 128, 128, 64, *lying, 0)
-        found = library.bank_conflicts()
-        library.count_bank_conflicts(False)
-    assert (c == 64).all()
-    assert len(found) >= 2
-    assert not [row for row in found if row[2] != row[3]]
-
-
 # ---- machine code ----
 
 
