@@ -23,8 +23,24 @@ using Small = Block<32, 2>;
 
 struct Shape {
     int64_t outer, inner, m, n, k;
-    int64_t a_outer, a_inner, b_outer, b_inner;  // strides; 0: one matrix for all
-    int64_t lda, ldb;
+};
+
+// A factor that lies in memory: a stack of matrices, whose rows are `stride` apart. Neighbours in a row are
+// neighbours along k if `rows_along_k`, else of neighbouring lines.
+template <class T, bool rows_along_k>
+struct Matrices {
+    const T* data;
+    int64_t outer, inner;  // strides; 0: one matrix for all
+    int64_t stride;
+
+    template <int lines, int threads>
+    using TileOf = Tile<T, lines, depth<T>, threads, rows_along_k>;
+
+    template <class Tile>
+    __device__ Tile tile(int64_t item_outer, int64_t item_inner, int64_t first_line, int64_t lines,
+                         int64_t first_k) const {
+        return Tile(data + item_outer * outer + item_inner * inner, stride, first_line, lines, first_k);
+    }
 };
 
 // A warp's results, 16 rows at a time: written as fragments, read as rows. The padding spreads the
@@ -112,12 +128,11 @@ __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const flo
 
 // Where a tile is shared, block s of `splits` has rows s m' to (s + 1) m' of the destination, m' being
 // all rows of c.
-template <class T, class Destination, class Block, bool a_along_k, bool b_along_k>
+template <class T, class Destination, class Block, class A, class B>
 __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
-    matmul_tensor_kernel(Destination destination, const T* a, const T* b, Shape shape, int64_t steps,
-                         int64_t splits) {
-    using Left = Tile<T, Block::rows, depth<T>, Block::threads, a_along_k>;
-    using Right = Tile<T, Block::columns, depth<T>, Block::threads, b_along_k>;
+    matmul_tensor_kernel(Destination destination, A a, B b, Shape shape, int64_t steps, int64_t splits) {
+    using Left = typename A::template TileOf<Block::rows, Block::threads>;
+    using Right = typename B::template TileOf<Block::columns, Block::threads>;
     constexpr int side = Block::side, rows = side / 16, columns = side / 8;  // of a warp, in fragments
     constexpr int stage_elements = Left::elements + Right::elements;
     DYNAMIC_SHARED(memory, T);
@@ -132,10 +147,8 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
         const int64_t first_k = at.item / items * steps * depth<T>, item = at.item % items;
         const int64_t outer = item / shape.inner, inner = item % shape.inner;
         const int64_t first_row = at.row * Block::rows, first_column = at.column * Block::columns;
-        Left left(a + outer * shape.a_outer + inner * shape.a_inner, shape.lda, first_row, shape.m,
-                  first_k);
-        Right right(b + outer * shape.b_outer + inner * shape.b_inner, shape.ldb, first_column,
-                    shape.n, first_k);
+        auto left = a.template tile<Left>(outer, inner, first_row, shape.m, first_k);
+        auto right = b.template tile<Right>(outer, inner, first_column, shape.n, first_k);
         float sums[rows][columns][4] = {};
 
         const int64_t depth_here = min(shape.k - first_k, steps * depth<T>);
@@ -189,6 +202,94 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
         }
         __syncthreads();  // the strips are read, and their memory is free for the next tile
     }
+}
+
+struct Plan {
+    bool is_large;
+    int64_t steps;   // along k, of a block
+    int64_t splits;  // blocks that share a tile
+};
+
+// Depends on sizes alone, and so do the results.
+template <class T>
+Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    // Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
+    constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
+    constexpr int64_t least_steps = 8, most_splits = 16;  // so that sums in memory are few
+    const int64_t steps = ceil_div(k, depth<T>);
+    const int64_t large_tiles = batch * ceil_div(m, Large<T>::rows) * ceil_div(n, Large<T>::columns);
+    if (m > Small::rows && n > Large<T>::columns / 2 && large_tiles >= enough) {
+        return {true, steps, 1};
+    }
+    const int64_t tiles = batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns);
+    const int64_t wanted = tiles > 0 ? enough / tiles : 1;
+    const int64_t possible = wanted < most_splits ? wanted : most_splits;
+    if (possible <= 1 || steps <= least_steps) {
+        return {false, steps, 1};
+    }
+    const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
+    return {false, own, ceil_div(steps, own)};
+}
+
+// The sums of all splits, in order.
+template <class Destination>
+__global__ void add_splits_kernel(Destination destination, const float* sums, int64_t splits, int64_t rows,
+                                  int64_t n) {
+    const int64_t row_packs = ceil_div(n, 8);
+    for (int64_t i = global_thread(); i < rows * row_packs; i += thread_count()) {
+        const int64_t row = i / row_packs, column = i % row_packs * 8;
+        float total[8] = {};
+        for (int64_t split = 0; split < splits; ++split) {
+            const float* start = sums + (split * rows + row) * n;
+            const bool aligned = aligned_for_packs(start);
+#pragma unroll
+            for (int j = 0; j < 8; j += 4) {
+                const Pack<float> part = load_pack(start, column + j, n, aligned);
+#pragma unroll
+                for (int v = 0; v < 4; ++v) total[j + v] += part[v];
+            }
+        }
+        destination.store(total, row, destination.column(column));
+    }
+}
+
+template <class T, class Block, class Destination, class A, class B>
+void launch_product(const Destination& destination, const A& a, const B& b, const Shape& shape,
+                    const Plan& plan, cudaStream_t stream) {
+    const int64_t items = plan.splits * shape.outer * shape.inner;
+    const int64_t tiles = items * ceil_div(shape.m, Block::rows) * ceil_div(shape.n, Block::columns);
+    constexpr size_t shared = sizeof(T) * stages * depth<T> * (Block::rows + Block::columns);
+    static_assert(shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
+    LAUNCH_AS("matmul_tensor_kernel", (matmul_tensor_kernel<T, Destination, Block, A, B>),
+              blocks_for(tiles, 1), Block::threads, shared, stream, destination, a, b, shape, plan.steps,
+              plan.splits);
+}
+
+// Of factors that lie in memory, or are gathered as a tile is filled (conv_tile.cuh).
+template <class T, class Destination, class A, class B>
+void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
+              cudaStream_t stream) {
+    const int64_t batch = shape.outer * shape.inner;
+    if (batch == 0 || shape.m == 0 || shape.n == 0) return;
+    const Plan plan = plan_for<T>(batch, shape.m, shape.n, shape.k);
+    if (plan.splits > 1) {
+        const FloatSums sums{workspace, shape.n, false};
+        launch_product<T, Small>(sums, a, b, shape, plan, stream);
+        const int64_t rows = batch * shape.m;
+        LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), 256), 256, 0, stream,
+               destination, workspace, plan.splits, rows, shape.n);
+    } else if (plan.is_large) {
+        launch_product<T, Large<T>>(destination, a, b, shape, plan, stream);
+    } else {
+        launch_product<T, Small>(destination, a, b, shape, plan, stream);
+    }
+}
+
+// Floats of scratch memory that `multiply` needs.
+template <class T>
+int64_t sums_of_splits(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    const Plan plan = plan_for<T>(batch, m, n, k);
+    return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 
 }  // namespace

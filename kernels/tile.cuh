@@ -11,10 +11,11 @@
 
 #include "tensor.cuh"
 
-// T: half, bfloat16, or float for tfloat32, of which a fragment has half as many along k. Neighbours in
-// memory are neighbours along k if `along_k`, else of neighbouring lines.
+// How a tile lies, whatever it is filled from. T: half, bfloat16, or float for tfloat32, of which a fragment has
+// half as many along k. Neighbours in memory are neighbours along k if `along_k`, else of neighbouring lines.
 template <class T, int lines, int depth, int threads, bool along_k>
-class Tile {
+class TileLayout {
+  protected:
     static constexpr int size = Pack<T>::size;
     static constexpr int row_packs = (along_k ? depth : lines) / size;
     static constexpr int packs = lines * depth / size / threads;  // of a thread
@@ -24,33 +25,6 @@ class Tile {
 
   public:
     static constexpr int elements = lines * depth;
-
-    // Of the tiles along k from `first_line` and `first_k` on of a matrix whose rows are `stride` apart.
-    __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines,
-                    int64_t first_k)
-        : row_(threadIdx.x / row_packs), column_(threadIdx.x % row_packs * size) {
-        const int64_t left = all_lines - first_line;
-        lines_left_ = static_cast<int>(left < lines ? left : lines);
-        source_ = matrix + (along_k ? (first_line + row_) * stride + first_k + column_
-                                    : (first_k + row_) * stride + first_line + column_);
-        apart_ = rows_apart * stride;
-        advance_ = along_k ? depth : depth * stride;
-    }
-
-    // Begins to copy the next tile, of which k_left are inside the matrix; zeros for what is not.
-    __device__ void fetch(T* tile, int64_t k_left) {
-        const int depth_left = static_cast<int>(k_left < depth ? k_left : depth);
-        const int rows = along_k ? lines_left_ : depth_left;
-        const int columns = (along_k ? depth_left : lines_left_) - column_;
-        const int inside = columns <= 0 ? 0 : columns < size ? columns : size;
-#pragma unroll
-        for (int i = 0; i < packs; ++i) {
-            const int row = row_ + i * rows_apart;
-            const int bytes = row < rows ? inside * int(sizeof(T)) : 0;
-            copy_async(tile + place(row, column_ / size), source_ + i * apart_, bytes);
-        }
-        source_ += advance_;
-    }
 
     // 16 lines by 16 along k (float: 8), as the left factor's fragment.
     __device__ static void load_left(unsigned (&fragment)[4], const T* tile, int line, int k) {
@@ -107,6 +81,12 @@ class Tile {
         }
     }
 
+  protected:
+    // The first of a thread's packs, and where the tile has the i-th.
+    __device__ static int first_row() { return threadIdx.x / row_packs; }
+    __device__ static int first_column() { return threadIdx.x % row_packs * size; }
+    __device__ static int own_place(int i) { return place(first_row() + i * rows_apart, threadIdx.x % row_packs); }
+
   private:
     // What ldmatrix cannot transpose.
     __device__ static unsigned number(const T* tile, int row, int column) {
@@ -125,7 +105,43 @@ class Tile {
         constexpr int patterns = row_packs >= 8 ? 8 : row_packs;
         return (row * row_packs + (pack ^ (row / rows_of_banks % patterns))) * size;
     }
+};
 
+// A tile of a matrix that lies in memory.
+template <class T, int lines, int depth, int threads, bool along_k>
+class Tile : public TileLayout<T, lines, depth, threads, along_k> {
+    using Layout = TileLayout<T, lines, depth, threads, along_k>;
+    using Layout::packs, Layout::rows_apart, Layout::size;
+
+  public:
+    // Of the tiles along k from `first_line` and `first_k` on of a matrix whose rows are `stride` apart.
+    __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines,
+                    int64_t first_k)
+        : row_(Layout::first_row()), column_(Layout::first_column()) {
+        const int64_t left = all_lines - first_line;
+        lines_left_ = static_cast<int>(left < lines ? left : lines);
+        source_ = matrix + (along_k ? (first_line + row_) * stride + first_k + column_
+                                    : (first_k + row_) * stride + first_line + column_);
+        apart_ = rows_apart * stride;
+        advance_ = along_k ? depth : depth * stride;
+    }
+
+    // Begins to copy the next tile, of which k_left are inside the matrix; zeros for what is not.
+    __device__ void fetch(T* tile, int64_t k_left) {
+        const int depth_left = static_cast<int>(k_left < depth ? k_left : depth);
+        const int rows = along_k ? lines_left_ : depth_left;
+        const int columns = (along_k ? depth_left : lines_left_) - column_;
+        const int inside = columns <= 0 ? 0 : columns < size ? columns : size;
+#pragma unroll
+        for (int i = 0; i < packs; ++i) {
+            const int row = row_ + i * rows_apart;
+            const int bytes = row < rows ? inside * int(sizeof(T)) : 0;
+            copy_async(tile + Layout::own_place(i), source_ + i * apart_, bytes);
+        }
+        source_ += advance_;
+    }
+
+  private:
     const T* source_;  // this thread's first pack of the next tile
     int64_t apart_, advance_;
     int row_, column_;

@@ -3,7 +3,8 @@
 A convolution is bilinear, so its two gradients are two more bilinear functions, and the gradients
 of those are again among the three: the family is closed and differentiable to any order.
 Each is one matrix product over a strided view of the patches (im2col; Chellapilla et al. 2006). On
-the CPU loops compute those of float32 without patches, where they were compiled.
+the CPU loops compute those of float32 without patches, where they were compiled; on GPUs kernels do
+(conv_kernels.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32_anew
 
-from . import small_images
+from . import (
+    conv_kernels,  # noqa: F401  registers how GPUs compute the primitives below
+    small_images,
+)
 from .sliding_window import Geometry, Sizes, bordered, inside, window
 
 # On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,

@@ -1,0 +1,203 @@
+// Convolution by tensor cores, of one to three dimensions, without an array of patches (patches.cuh): of half
+// and bfloat16, and of float as the sum of two tfloat32. Tiles, the plan and split sums are those of
+// matmul_tensor.cu, and the rows of the left factor are gathered as they are copied to shared memory.
+//
+//   - forward: a row for each window; k runs over (place in the window, channel);
+//   - the gradient of the input is the same with other places: a row for each pixel of the input, and "windows"
+//     of the result's gradient that hold the pixel; k runs over (place in the window, filter). Those places
+//     that the stride skips are zeros;
+//   - the gradient of the weight: a row for each filter, a column for each (place in the window, channel), and
+//     k runs over all windows of the batch, which blocks share as in matmul_tensor.cu.
+// Results lie as they are asked to: channels last, or channels first, written from the same registers. Images
+// have their channels last, at multiples of 16 bytes; `channels_last` makes such of others.
+#include "patches.cuh"
+
+namespace {
+
+// Where results lie: row p of group g is pixel p of the batch, and a column is a channel of the group.
+template <class T>
+struct Pixels {
+    static constexpr int size = Pack<T>::size;
+    T* y;
+    const T* bias;  // of all groups' channels, or null
+    int64_t rows, channels;              // of a group
+    int64_t per_image;                   // pixels
+    int64_t image_stride, pixel_stride, channel_stride;
+
+    using Column = int64_t;
+    __device__ Column column(int64_t first) const { return first; }
+
+    __device__ void store(const float (&sums)[8], int64_t row, Column first) const {
+        const int64_t group = row / rows, pixel = row - group * rows, image = pixel / per_image;
+        T* start = y + image * image_stride + (pixel - image * per_image) * pixel_stride +
+                   group * channels * channel_stride;
+        const T* shift = bias ? bias + group * channels : nullptr;
+        const bool aligned = channel_stride == 1 && aligned_for_packs(start);
+#pragma unroll
+        for (int part = 0; part < 8; part += size) {
+            const int64_t at = first + part;
+            Pack<T> made;
+#pragma unroll
+            for (int i = 0; i < size; ++i) {
+                const bool shifts = shift && at + i < channels;
+                made[i] = from_acc<T>(sums[part + i] + (shifts ? to_acc(shift[at + i]) : 0.0f));
+            }
+            if (aligned) {
+                store_pack(start, made, at, channels, true);
+            } else {
+#pragma unroll
+                for (int i = 0; i < size; ++i) {
+                    if (at + i < channels) start[(at + i) * channel_stride] = made[i];
+                }
+            }
+        }
+    }
+};
+
+// The weight's gradient, (filter, channel, element of the window): rows are filters of all groups, columns
+// (element, channel) with channels padded to packs.
+template <class T>
+struct Filters {
+    static constexpr int size = Pack<T>::size;
+    T* dweight;
+    int channels, padded, elements;
+
+    struct Column {
+        int element[8 / size], channel[8 / size];
+    };
+    __device__ Column column(int64_t first) const {
+        Column here;
+#pragma unroll
+        for (int part = 0; part < 8 / size; ++part) {
+            const int at = static_cast<int>(first) + part * size;
+            here.element[part] = at / padded;
+            here.channel[part] = at % padded;
+        }
+        return here;
+    }
+    __device__ void store(const float (&sums)[8], int64_t row, const Column& column) const {
+        T* filter = dweight + row * channels * elements;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            const int element = column.element[i / size], channel = column.channel[i / size] + i % size;
+            if (element < elements && channel < channels) {
+                filter[int64_t(channel) * elements + element] = from_acc<T>(sums[i]);
+            }
+        }
+    }
+};
+
+// y[batch, pixels, stride] of x[batch, channels, pixels]; zeros where there is no channel.
+template <class T>
+__global__ void __launch_bounds__(256)
+    channels_last_kernel(T* y, const T* x, int64_t batch, int64_t channels, int64_t pixels, int64_t stride) {
+    constexpr int side = 32, rows = 8;
+    SHARED(tile, T[side][side + 1]);
+    const int lane = threadIdx.x % side, first = threadIdx.x / side;
+    const int64_t across = ceil_div(pixels, side), down = ceil_div(stride, side);
+    for (int64_t index = blockIdx.x; index < batch * down * across; index += gridDim.x) {
+        const int64_t image = index / (down * across);
+        const int64_t channel = index / across % down * side, pixel = index % across * side;
+        const T* source = x + image * channels * pixels;
+        T* target = y + image * pixels * stride;
+#pragma unroll
+        for (int i = first; i < side; i += rows) {
+            const bool there = channel + i < channels && pixel + lane < pixels;
+            tile[i][lane] = there ? source[(channel + i) * pixels + pixel + lane] : from_acc<T>(acc_t<T>(0));
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = first; i < side; i += rows) {
+            if (channel + lane < stride && pixel + i < pixels) {
+                target[(pixel + i) * stride + channel + lane] = tile[lane][i];
+            }
+        }
+        __syncthreads();  // all have read, and the tile is free
+    }
+}
+
+struct Sizes {
+    int64_t depth, height, width;
+    void to(int (&all)[3]) const {
+        all[0] = static_cast<int>(depth), all[1] = static_cast<int>(height), all[2] = static_cast<int>(width);
+    }
+};
+
+// `image` is what windows lie on. transposed: places are where a convolution's gradient comes from.
+WindowPlaces places_of(const Sizes& image, const Sizes& kernel, const Sizes& windows, const Sizes& stride,
+                       const Sizes& padding, const Sizes& dilation, bool transposed) {
+    WindowPlaces at;
+    int steps[3], border[3], apart[3];
+    image.to(at.image), kernel.to(at.kernel), windows.to(at.windows);
+    stride.to(steps), padding.to(border), dilation.to(apart);
+    for (int i = 0; i < 3; ++i) {
+        at.window_step[i] = transposed ? 1 : steps[i];
+        at.offset[i] = transposed ? border[i] : -border[i];
+        at.element_step[i] = transposed ? -apart[i] : apart[i];
+        at.divisor[i] = transposed ? steps[i] : 1;
+    }
+    return at;
+}
+
+}  // namespace
+
+// y[batch, pixels, stride] = x[batch, channels, pixels], transposed, for stride >= channels; zeros in the gap.
+template <class T>
+void channels_last(T* y, const T* x, int64_t batch, int64_t channels, int64_t pixels, int64_t stride,
+                   cudaStream_t stream) {
+    const int64_t tiles = batch * ceil_div(pixels, 32) * ceil_div(stride, 32);
+    if (tiles == 0) return;
+    LAUNCH(channels_last_kernel<T>, blocks_for(tiles, 1), 256, 0, stream, y, x, batch, channels, pixels, stride);
+}
+LAUNCHER_UP_TO_FLOAT32(channels_last);
+
+// y = x * weight + bias: for each of `batch` images and each window, groups of `filters` results from groups of
+// `channels` channels. x's strides are of images, depth, height and width, in elements and multiples of 16
+// bytes; y's of images, pixels and channels. weight: [groups, filters, kernel, channels] with channels padded
+// by zeros to whole packs. transposed: y is the gradient of what a convolution got, and x that of its result;
+// `windows` are then y's pixels. The workspace has as many floats as matmul_tensor_workspace says for (groups,
+// batch * windows, filters, elements of the kernel * padded channels). bias may be null.
+template <class T>
+void convolution(T* y, const T* x, const T* weight, const T* bias, float* workspace, int64_t batch,
+                 int64_t groups, int64_t channels, int64_t filters, int64_t image_d, int64_t image_h,
+                 int64_t image_w, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w, int64_t windows_d,
+                 int64_t windows_h, int64_t windows_w, int64_t stride_d, int64_t stride_h, int64_t stride_w,
+                 int64_t padding_d, int64_t padding_h, int64_t padding_w, int64_t dilation_d,
+                 int64_t dilation_h, int64_t dilation_w, int64_t x_image, int64_t x_depth, int64_t x_height,
+                 int64_t x_width, int64_t y_image, int64_t y_pixel, int64_t y_channel, bool transposed,
+                 cudaStream_t stream) {
+    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
+                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
+                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
+                                      transposed);
+    const Patches<T, true> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
+    const int64_t rows = batch * at.per_image(), k = patches.columns();
+    const Matrices<T, true> weights{weight, filters * k, 0, k};
+    const Pixels<T> results{y, bias, rows, filters, at.per_image(), y_image, y_pixel, y_channel};
+    multiply<T>(results, patches, weights, workspace, {groups, 1, rows, filters, k}, stream);
+}
+LAUNCHER_UP_TO_FLOAT32(convolution);
+
+// The gradient of the weight, dweight[groups * filters, channels, kernel]. dy: [batch * windows, dy_pixel], of
+// which groups * filters elements of each row count; its rows, and where groups begin in them, are multiples of
+// 16 bytes. The workspace is for (groups, filters, elements of the kernel * padded channels, batch * windows).
+template <class T>
+void convolution_weight(T* dweight, const T* x, const T* dy, float* workspace, int64_t batch, int64_t groups,
+                        int64_t channels, int64_t filters, int64_t image_d, int64_t image_h, int64_t image_w,
+                        int64_t kernel_d, int64_t kernel_h, int64_t kernel_w, int64_t windows_d,
+                        int64_t windows_h, int64_t windows_w, int64_t stride_d, int64_t stride_h,
+                        int64_t stride_w, int64_t padding_d, int64_t padding_h, int64_t padding_w,
+                        int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t x_image,
+                        int64_t x_depth, int64_t x_height, int64_t x_width, int64_t dy_pixel,
+                        cudaStream_t stream) {
+    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
+                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
+                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
+                                      false);
+    const Patches<T, false> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
+    const Matrices<T, false> gradients{dy, filters, 0, dy_pixel};
+    const Filters<T> results{dweight, static_cast<int>(channels), patches.padded(), at.elements()};
+    const Shape shape{groups, 1, filters, patches.columns(), batch * at.per_image()};
+    multiply<T>(results, gradients, patches, workspace, shape, stream);
+}
+LAUNCHER_UP_TO_FLOAT32(convolution_weight);

@@ -1,0 +1,197 @@
+"""Convolutions by the package's own kernels (kernels/conv.cu): on tensor cores, of 16-bit floats and of
+float32, and without an array of patches. Others are products of matrices of patches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import float32
+from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
+from tapegrad.core.memory import Array, address
+
+from .sliding_window import Geometry, Sizes
+
+PACK = 16  # bytes: what is copied at once
+DIMENSIONS = 3  # of images, for the kernels: the first ones may be 1
+_FAR = 1 << 28  # what places in images stay below, border included
+
+
+def _suits(device: Device, images: Array, *grouped: int, size: Sizes, geometry: Geometry) -> bool:
+    """Whether there is a kernel for it. grouped: channels of a group of factors that several groups
+    of channels lie beside each other in; they have to begin at multiples of 16 bytes."""
+    places = [n * s + p for n, s, p in zip(size, geometry.stride, geometry.padding, strict=True)]
+    return (
+        images.itemsize <= 4
+        and has_tensor_cores(device)
+        and len(size) <= DIMENSIONS
+        and max(places, default=0) < _FAR
+        and (geometry.groups == 1 or not any(n * images.itemsize % PACK for n in grouped))
+    )
+
+
+def _three(sizes: Sizes, missing: int = 1) -> Sizes:
+    return (missing,) * (DIMENSIONS - len(sizes)) + tuple(sizes)
+
+
+def _numbers(image: Sizes, kernel: Sizes, windows: Sizes, geometry: Geometry) -> tuple[int, ...]:
+    stride, padding, dilation, _ = geometry
+    return (
+        *_three(image), *_three(kernel), *_three(windows),
+        *_three(stride), *_three(padding, 0), *_three(dilation),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- how images lie
+
+
+def lies_channels_last(x: Array) -> bool:
+    """Whether channels are beside each other in memory, as ``channels_last`` has them, and not one
+    pixel after the other."""
+    return not x.flags.c_contiguous and _moved(x).flags.c_contiguous
+
+
+def _moved(x: Array) -> Any:
+    """The same images with their channels as the last dimension: a view."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+class Images(NamedTuple):
+    """Images whose channels lie beside each other, at multiples of 16 bytes."""
+
+    array: Any  # (n, *size, channels or more)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """From image to image, and along three dimensions, in elements."""
+        x = self.array
+        image, *rest = (0 if n == 1 else s // x.itemsize
+                        for s, n in zip(x.strides[:-1], x.shape[:-1], strict=True))  # fmt: skip
+        return (image, *_three(tuple(rest), 0))
+
+
+def _images(device: Device, x: Array, *, in_a_row: bool = False) -> Images:
+    """Copied only where they lie otherwise. in_a_row: pixels follow each other at one distance."""
+    y = _moved(x)
+    tight = x.shape[1] == 1 or y.strides[-1] == x.itemsize
+    starts = [s for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
+    packed = tight and not any(start % PACK for start in (address(x), *starts))
+    if packed and (not in_a_row or _follow_each_other(y)):
+        return Images(y)
+    return Images(packed_rows(device, x))
+
+
+def _follow_each_other(y: Array) -> bool:
+    strides = [(s, n) for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
+    return all(a == b * n for (a, _), (b, n) in zip(strides, strides[1:], strict=False))
+
+
+def packed_rows(device: Device, x: Array) -> Any:
+    """(n, c, *size) -> (n, *size, c or more), of which more is 0: rows of whole packs."""
+    n, channels, *size = x.shape
+    x, pack = device.ops["contiguous"](x), PACK // x.itemsize
+    stride, pixels = -(-channels // pack) * pack, math.prod(size)
+    y = device.ops["empty"]((n, *size, stride), x.dtype)
+    launch(device, "channels_last", x.dtype, y, x, n, channels, pixels, stride)
+    return y
+
+
+def _results(device: Device, dtype: Any, shape: tuple[int, ...], last: bool) -> tuple:
+    """(an array of this shape, its strides of images, pixels and channels), channels last or not."""
+    n, channels, *size = shape
+    pixels = math.prod(size)
+    if last:
+        y = device.ops["empty"]((n, *size, channels), dtype)
+        return y.transpose(0, -1, *range(1, y.ndim - 1)), (pixels * channels, channels, 1)
+    return device.ops["empty"](shape, dtype), (pixels * channels, 1, pixels)
+
+
+def _workspace(device: Device, x: Array, groups: int, m: int, n: int, k: int) -> Any:
+    size = ask(device, "matmul_tensor_workspace", groups, m, n, k, x.itemsize)
+    return device.ops["empty"]((size,), float32) if size else None
+
+
+# ---------------------------------------------------------------------- primitives
+
+
+def _convolved(
+    device: Device, x: Array, weight: Any, bias: Any, shape: tuple, kernel: Sizes,
+    geometry: Geometry, *, last: bool, transposed: bool,
+) -> Any:  # fmt: skip
+    """Images of this shape, made of x and of a weight (groups * filters, elements, channels), padded."""
+    groups, size = geometry.groups, shape[2:]
+    images = _images(device, x)
+    channels, filters = x.shape[1] // groups, shape[1] // groups
+    y, steps = _results(device, x.dtype, shape, last)
+    rows, k = shape[0] * math.prod(size), math.prod(kernel) * weight.shape[-1]
+    launch(
+        device, "convolution", x.dtype, y, images.array, weight, bias,
+        _workspace(device, x, groups, rows, filters, k), shape[0], groups, channels, filters,
+        *_numbers(x.shape[2:], kernel, size, geometry), *images.strides, *steps, transposed,
+    )  # fmt: skip
+    return y
+
+
+@kernel("convolution", contiguous="bias")
+def _convolution_kernel(
+    device: Device, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
+) -> Any:
+    per_group = weight.shape[1]
+    if 0 in (*x.shape, *weight.shape) or not _suits(
+        device, x, per_group, size=out, geometry=geometry
+    ):
+        return NotImplemented
+    rows = packed_rows(device, weight)
+    last = lies_channels_last(x) or lies_channels_last(weight)
+    shape = (len(x), len(weight), *out)
+    return _convolved(device, x, rows, bias, shape, weight.shape[2:], geometry,
+                      last=last, transposed=False)  # fmt: skip
+
+
+@kernel("convolution_input", contiguous="")
+def _convolution_input_kernel(
+    device: Device, y_grad: Array, weight: Array, *, size: Sizes, geometry: Geometry
+) -> Any:
+    groups, kernel = geometry.groups, weight.shape[2:]
+    filters, channels = len(weight) // groups, weight.shape[1]
+    if 0 in (*y_grad.shape, *weight.shape, *size) or not _suits(
+        device, y_grad, filters, size=size, geometry=geometry
+    ):
+        return NotImplemented
+    by_filter = weight.reshape(groups, filters, channels * math.prod(kernel))
+    rows = packed_rows(device, by_filter)  # (groups, channels * elements, filters)
+    last = lies_channels_last(y_grad) or lies_channels_last(weight)
+    shape = (len(y_grad), channels * groups, *size)
+    return _convolved(device, y_grad, rows, None, shape, kernel, geometry,
+                      last=last, transposed=True)  # fmt: skip
+
+
+@kernel("convolution_weight", contiguous="")
+def _convolution_weight_kernel(
+    device: Device, x: Array, y_grad: Array, *, kernel: Sizes, geometry: Geometry
+) -> Any:
+    groups, out = geometry.groups, y_grad.shape[2:]
+    channels, filters = x.shape[1] // groups, y_grad.shape[1] // groups
+    if 0 in (*x.shape, *y_grad.shape) or not _suits(
+        device, x, channels, filters, size=out, geometry=geometry
+    ):
+        return NotImplemented
+    images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
+    weight = device.ops["empty"]((groups * filters, channels, *kernel), x.dtype)
+    pack = PACK // x.itemsize
+    columns = math.prod(kernel) * (-(-channels // pack) * pack)
+    rows = len(x) * math.prod(out)
+    launch(
+        device, "convolution_weight", x.dtype, weight, images.array, gradients.array,
+        _workspace(device, x, groups, filters, columns, rows), len(x), groups, channels, filters,
+        *_numbers(x.shape[2:], kernel, out, geometry), *images.strides,
+        _pixel_stride(gradients.array),
+    )  # fmt: skip
+    return weight
+
+
+def _pixel_stride(y: Array) -> int:
+    """Of images that lie in a row."""
+    steps = [s // y.itemsize for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
+    return steps[-1] if steps else 0
