@@ -116,29 +116,6 @@ __global__ void __launch_bounds__(256)
     }
 }
 
-struct Sizes {
-    int64_t depth, height, width;
-    void to(int (&all)[3]) const {
-        all[0] = static_cast<int>(depth), all[1] = static_cast<int>(height), all[2] = static_cast<int>(width);
-    }
-};
-
-// `image` is what windows lie on. transposed: places are where a convolution's gradient comes from.
-WindowPlaces places_of(const Sizes& image, const Sizes& kernel, const Sizes& windows, const Sizes& stride,
-                       const Sizes& padding, const Sizes& dilation, bool transposed) {
-    WindowPlaces at;
-    int steps[3], border[3], apart[3];
-    image.to(at.image), kernel.to(at.kernel), windows.to(at.windows);
-    stride.to(steps), padding.to(border), dilation.to(apart);
-    for (int i = 0; i < 3; ++i) {
-        at.window_step[i] = transposed ? 1 : steps[i];
-        at.offset[i] = transposed ? border[i] : -border[i];
-        at.element_step[i] = transposed ? -apart[i] : apart[i];
-        at.divisor[i] = transposed ? steps[i] : 1;
-    }
-    return at;
-}
-
 }  // namespace
 
 // y[batch, pixels, stride] = x[batch, channels, pixels], transposed, for stride >= channels; zeros in the gap.

@@ -9,48 +9,9 @@
 #pragma once
 
 #include "matmul_tensor.cuh"
+#include "windows.cuh"
 
 namespace {
-
-// Where windows lie. Along each dimension, element t of window w is at place
-//     (w * window_step + offset + t * element_step) / divisor
-// of the image, if that is a whole number and in the image. (A divisor is the stride of a convolution whose
-// gradient this is.)
-struct WindowPlaces {
-    int image[3], kernel[3], windows[3];
-    int window_step[3], offset[3], element_step[3], divisor[3];
-    __host__ __device__ int64_t per_image() const {
-        return int64_t(windows[0]) * windows[1] * windows[2];
-    }
-    __host__ __device__ int elements() const { return kernel[0] * kernel[1] * kernel[2]; }
-};
-
-// A number whose digits count to different limits, the last one fastest; the first has none. By it places in
-// several dimensions are counted on without divisions.
-struct Digits {
-    int values[4];
-
-    __device__ Digits(int64_t number, const int (&limits)[3]) {
-#pragma unroll
-        for (int i = 3; i > 0; --i) {
-            const int64_t rest = number / limits[i - 1];
-            values[i] = static_cast<int>(number - rest * limits[i - 1]);
-            number = rest;
-        }
-        values[0] = static_cast<int>(number);
-    }
-    __device__ void add(const Digits& step, const int (&limits)[3]) {
-        int carry = 0;
-#pragma unroll
-        for (int i = 3; i > 0; --i) {
-            values[i] += step.values[i] + carry;
-            carry = values[i] >= limits[i - 1];
-            values[i] -= carry ? limits[i - 1] : 0;
-        }
-        values[0] += step.values[0] + carry;
-    }
-    __device__ int operator[](int i) const { return values[i]; }
-};
 
 template <class T, int lines, int threads>
 class WindowTile;
@@ -91,21 +52,12 @@ struct Patches {
         bool inside = column[0] < at.kernel[0];
 #pragma unroll
         for (int i = 0; i < 3; ++i) {
-            int where = start[i] + column[i] * at.element_step[i];
-            if (at.divisor[i] > 1) {
-                const int whole = where / at.divisor[i];
-                inside = inside && whole * at.divisor[i] == where;
-                where = where < 0 ? -1 : whole;
-            }
-            inside = inside && unsigned(where) < unsigned(at.image[i]);
+            const int where = at.place(i, start[i], column[i]);
+            inside = inside && where >= 0;
             place += where * strides[i + 1];
         }
         const int there = static_cast<int>(channels) - column[3];
         copy_async(to, image + place, inside ? (there < size ? there : size) * int(sizeof(T)) : 0);
-    }
-    __device__ void start_of(int (&start)[3], const Digits& row) const {
-#pragma unroll
-        for (int i = 0; i < 3; ++i) start[i] = row[i + 1] * at.window_step[i] + at.offset[i];
     }
 };
 
@@ -130,7 +82,7 @@ class WindowTile : public TileLayout<T, lines, depth<T>, threads, true> {
             const int64_t line = first_line + Base::first_row() + i * Base::rows_apart;
             const Digits row(line < all_lines ? line : 0, patches.row_limits());
             images_[i] = images + row[0] * patches.strides[0];
-            patches.start_of(starts_[i], row);
+            patches.at.start_of(starts_[i], row.values);
             if (line >= all_lines) starts_[i][0] = outside;
         }
     }
@@ -167,7 +119,7 @@ class ColumnTile : public TileLayout<T, lines, depth<T>, threads, false> {
 #pragma unroll
         for (int i = 0; i < Base::packs; ++i) {
             int start[3];
-            patches_.start_of(start, row_);
+            patches_.at.start_of(start, row_.values);
             if (Base::first_row() + i * Base::rows_apart >= k_left) start[0] = outside;
             patches_.copy(tile + Base::own_place(i), images_ + row_[0] * patches_.strides[0], start, column_);
             row_.add(step_, patches_.row_limits());

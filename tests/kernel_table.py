@@ -1169,3 +1169,5 @@ def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
 
 for _launcher, _name, _kinds, _options in STEPPED:
     row(_launcher, slack=4)(stepped(_name, _kinds, _options))
+
+import image_table  # noqa: E402, F401  adds its rows

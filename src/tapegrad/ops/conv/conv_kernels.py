@@ -1,5 +1,6 @@
 """Convolutions by the package's own kernels (kernels/conv.cu): on tensor cores, of 16-bit floats and of
-float32, and without an array of patches. Others are products of matrices of patches."""
+float32, and without an array of patches; in groups of few channels by one thread a result
+(kernels/conv_direct.cu). Others, such as float64's, are products of matrices of patches."""
 
 from __future__ import annotations
 
@@ -15,20 +16,22 @@ from .sliding_window import Geometry, Sizes
 
 PACK = 16  # bytes: what is copied at once
 DIMENSIONS = 3  # of images, for the kernels: the first ones may be 1
+FEW = 32  # channels of a group, up to which one thread makes a result
 _FAR = 1 << 28  # what places in images stay below, border included
 
 
-def _suits(device: Device, images: Array, *grouped: int, size: Sizes, geometry: Geometry) -> bool:
-    """Whether there is a kernel for it. grouped: channels of a group of factors that several groups
-    of channels lie beside each other in; they have to begin at multiples of 16 bytes."""
+def _is_for(size: Sizes, geometry: Geometry, *arrays: Array) -> bool:
+    """Whether there is something to compute, and the kernels can count places. size: the result's."""
     places = [n * s + p for n, s, p in zip(size, geometry.stride, geometry.padding, strict=True)]
-    return (
-        images.itemsize <= 4
-        and has_tensor_cores(device)
-        and len(size) <= DIMENSIONS
-        and max(places, default=0) < _FAR
-        and (geometry.groups == 1 or not any(n * images.itemsize % PACK for n in grouped))
-    )
+    empty = 0 in size or any(0 in x.shape for x in arrays)
+    return not empty and len(size) <= DIMENSIONS and max(places) < _FAR
+
+
+def _by_tensor_cores(device: Device, x: Array, groups: int, *channels: int) -> bool:
+    """channels: of a group, in factors that have several groups of them beside each other; each has
+    to begin at a multiple of 16 bytes."""
+    packed = groups == 1 or not any(n * x.itemsize % PACK for n in channels)
+    return packed and x.itemsize <= 4 and has_tensor_cores(device)
 
 
 def _three(sizes: Sizes, missing: int = 1) -> Sizes:
@@ -112,14 +115,14 @@ def _workspace(device: Device, x: Array, groups: int, m: int, n: int, k: int) ->
     return device.ops["empty"]((size,), float32) if size else None
 
 
-# ---------------------------------------------------------------------- primitives
+# ---------------------------------------------------------------------- images made of images
 
 
 def _convolved(
     device: Device, x: Array, weight: Any, bias: Any, shape: tuple, kernel: Sizes,
     geometry: Geometry, *, last: bool, transposed: bool,
 ) -> Any:  # fmt: skip
-    """Images of this shape, made of x and of a weight (groups * filters, elements, channels), padded."""
+    """Images of this shape by tensor cores: of x, and a weight (groups, filters, kernel, channels)."""
     groups, size = geometry.groups, shape[2:]
     images = _images(device, x)
     channels, filters = x.shape[1] // groups, shape[1] // groups
@@ -133,18 +136,41 @@ def _convolved(
     return y
 
 
+def _directly(
+    device: Device, x: Array, weight: Array, bias: Any, shape: tuple, geometry: Geometry, *,
+    last: bool, transposed: bool,
+) -> Any:  # fmt: skip
+    """The same by a thread for each result, of x wherever it lies; weight as it is."""
+    groups, kernel = geometry.groups, weight.shape[2:]
+    channels, filters = x.shape[1] // groups, shape[1] // groups
+    if groups == 1 or channels > FEW:
+        return NotImplemented
+    y, _ = _results(device, x.dtype, shape, last)
+    launch(
+        device, "convolution_direct", x.dtype, y, x, device.ops["contiguous"](weight), bias,
+        shape[0], groups, channels, filters, *_numbers(x.shape[2:], kernel, shape[2:], geometry),
+        *_five(x), *_five(y), transposed,
+    )  # fmt: skip
+    return y
+
+
+def _five(x: Array) -> tuple[int, ...]:
+    """Strides of images, channels and along three dimensions, in elements."""
+    image, channel, *rest = (s // x.itemsize for s in x.strides)
+    return (image, channel, *_three(tuple(rest), 0))
+
+
 @kernel("convolution", contiguous="bias")
 def _convolution_kernel(
     device: Device, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
 ) -> Any:
-    per_group = weight.shape[1]
-    if 0 in (*x.shape, *weight.shape) or not _suits(
-        device, x, per_group, size=out, geometry=geometry
-    ):
+    if not _is_for(out, geometry, x, weight):
         return NotImplemented
-    rows = packed_rows(device, weight)
     last = lies_channels_last(x) or lies_channels_last(weight)
     shape = (len(x), len(weight), *out)
+    if not _by_tensor_cores(device, x, geometry.groups, weight.shape[1]):
+        return _directly(device, x, weight, bias, shape, geometry, last=last, transposed=False)
+    rows = packed_rows(device, weight)
     return _convolved(device, x, rows, bias, shape, weight.shape[2:], geometry,
                       last=last, transposed=False)  # fmt: skip
 
@@ -153,18 +179,21 @@ def _convolution_kernel(
 def _convolution_input_kernel(
     device: Device, y_grad: Array, weight: Array, *, size: Sizes, geometry: Geometry
 ) -> Any:
+    if not _is_for(size, geometry, y_grad, weight):
+        return NotImplemented
     groups, kernel = geometry.groups, weight.shape[2:]
     filters, channels = len(weight) // groups, weight.shape[1]
-    if 0 in (*y_grad.shape, *weight.shape, *size) or not _suits(
-        device, y_grad, filters, size=size, geometry=geometry
-    ):
-        return NotImplemented
-    by_filter = weight.reshape(groups, filters, channels * math.prod(kernel))
-    rows = packed_rows(device, by_filter)  # (groups, channels * elements, filters)
     last = lies_channels_last(y_grad) or lies_channels_last(weight)
     shape = (len(y_grad), channels * groups, *size)
+    if not _by_tensor_cores(device, y_grad, groups, filters):
+        return _directly(device, y_grad, weight, None, shape, geometry, last=last, transposed=True)
+    by_filter = weight.reshape(groups, filters, channels * math.prod(kernel))
+    rows = packed_rows(device, by_filter)  # (groups, channels * elements, filters)
     return _convolved(device, y_grad, rows, None, shape, kernel, geometry,
                       last=last, transposed=True)  # fmt: skip
+
+
+# ---------------------------------------------------------------------- the gradient of the weight
 
 
 @kernel("convolution_weight", contiguous="")
@@ -172,26 +201,34 @@ def _convolution_weight_kernel(
     device: Device, x: Array, y_grad: Array, *, kernel: Sizes, geometry: Geometry
 ) -> Any:
     groups, out = geometry.groups, y_grad.shape[2:]
-    channels, filters = x.shape[1] // groups, y_grad.shape[1] // groups
-    if 0 in (*x.shape, *y_grad.shape) or not _suits(
-        device, x, channels, filters, size=out, geometry=geometry
-    ):
+    if not _is_for(out, geometry, x, y_grad):
         return NotImplemented
-    images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
+    channels, filters = x.shape[1] // groups, y_grad.shape[1] // groups
     weight = device.ops["empty"]((groups * filters, channels, *kernel), x.dtype)
+    numbers = _numbers(x.shape[2:], kernel, out, geometry)
+    sizes = (len(x), groups, channels, filters)
+    if not _by_tensor_cores(device, x, groups, channels, filters):
+        if groups == 1 or channels > FEW:
+            return NotImplemented
+        arrays, strides = (weight, x, y_grad), (*_five(x), *_five(y_grad))
+        launch(
+            device, "convolution_weight_direct", x.dtype, *arrays, *sizes, *numbers, *strides
+        )
+        return weight
+    images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
     pack = PACK // x.itemsize
     columns = math.prod(kernel) * (-(-channels // pack) * pack)
     rows = len(x) * math.prod(out)
+    workspace = _workspace(device, x, groups, filters, columns, rows)
+    arrays = (weight, images.array, gradients.array, workspace)
     launch(
-        device, "convolution_weight", x.dtype, weight, images.array, gradients.array,
-        _workspace(device, x, groups, filters, columns, rows), len(x), groups, channels, filters,
-        *_numbers(x.shape[2:], kernel, out, geometry), *images.strides,
+        device, "convolution_weight", x.dtype, *arrays, *sizes, *numbers, *images.strides,
         _pixel_stride(gradients.array),
     )  # fmt: skip
     return weight
 
 
 def _pixel_stride(y: Array) -> int:
-    """Of images that lie in a row."""
+    """Of images whose pixels lie in a row."""
     steps = [s // y.itemsize for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
     return steps[-1] if steps else 0

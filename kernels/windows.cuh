@@ -1,0 +1,95 @@
+// Windows on images of one to three dimensions, those of convolutions and of pooling: where they lie, and how
+// many of them are counted without divisions. Of images with fewer dimensions, the first sizes are 1.
+#pragma once
+
+#include "device.cuh"
+
+namespace {
+
+// Where windows lie. Along each dimension, element t of window w is at place
+//     (w * window_step + offset + t * element_step) / divisor
+// of the image, if that is a whole number and in the image. (A divisor is the stride of a convolution whose
+// gradient this is.)
+struct WindowPlaces {
+    int image[3], kernel[3], windows[3];
+    int window_step[3], offset[3], element_step[3], divisor[3];
+    __host__ __device__ int64_t per_image() const {
+        return int64_t(windows[0]) * windows[1] * windows[2];
+    }
+    __host__ __device__ int elements() const { return kernel[0] * kernel[1] * kernel[2]; }
+
+    // Where windows begin, of the digits (image, window in depth, in height, in width).
+    __device__ void start_of(int (&start)[3], const int (&row)[4]) const {
+#pragma unroll
+        for (int i = 0; i < 3; ++i) start[i] = row[i + 1] * window_step[i] + offset[i];
+    }
+    // Along dimension i: the place of an element of a window that begins there, or -1.
+    __device__ int place(int i, int start, int element) const {
+        const int at = start + element * element_step[i];
+        if (divisor[i] == 1) return unsigned(at) < unsigned(image[i]) ? at : -1;
+        const int whole = at / divisor[i];
+        return at >= 0 && whole * divisor[i] == at && whole < image[i] ? whole : -1;
+    }
+};
+
+// A number whose digits count to different limits, the last one fastest; the first has none. By it places in
+// several dimensions are counted on without divisions.
+struct Digits {
+    int values[4];
+
+    __device__ Digits(int64_t number, const int (&limits)[3]) {
+        if (number >> 31) {
+            take(number, limits);
+        } else {  // a division of 32 bits takes a fifth of the instructions
+            take(static_cast<int>(number), limits);
+        }
+    }
+    __device__ void add(const Digits& step, const int (&limits)[3]) {
+        int carry = 0;
+#pragma unroll
+        for (int i = 3; i > 0; --i) {
+            values[i] += step.values[i] + carry;
+            carry = values[i] >= limits[i - 1];
+            values[i] -= carry ? limits[i - 1] : 0;
+        }
+        values[0] += step.values[0] + carry;
+    }
+    __device__ int operator[](int i) const { return values[i]; }
+
+  private:
+    template <class Number>
+    __device__ void take(Number number, const int (&limits)[3]) {
+#pragma unroll
+        for (int i = 3; i > 0; --i) {
+            const Number rest = number / limits[i - 1];
+            values[i] = static_cast<int>(number - rest * limits[i - 1]);
+            number = rest;
+        }
+        values[0] = static_cast<int>(number);
+    }
+};
+
+struct Sizes {
+    int64_t depth, height, width;
+    void to(int (&all)[3]) const {
+        all[0] = static_cast<int>(depth), all[1] = static_cast<int>(height), all[2] = static_cast<int>(width);
+    }
+};
+
+// `image` is what windows lie on. transposed: places are where a convolution's gradient comes from.
+inline WindowPlaces places_of(const Sizes& image, const Sizes& kernel, const Sizes& windows, const Sizes& stride,
+                              const Sizes& padding, const Sizes& dilation, bool transposed) {
+    WindowPlaces at;
+    int steps[3], border[3], apart[3];
+    image.to(at.image), kernel.to(at.kernel), windows.to(at.windows);
+    stride.to(steps), padding.to(border), dilation.to(apart);
+    for (int i = 0; i < 3; ++i) {
+        at.window_step[i] = transposed ? 1 : steps[i];
+        at.offset[i] = transposed ? border[i] : -border[i];
+        at.element_step[i] = transposed ? -apart[i] : apart[i];
+        at.divisor[i] = transposed ? steps[i] : 1;
+    }
+    return at;
+}
+
+}  // namespace

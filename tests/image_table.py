@@ -1,0 +1,243 @@
+"""The rows of kernel_table.py for kernels on images: convolution, batch norm and pooling."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from kernel_table import (
+    BY_TENSOR_CORES,
+    Call,
+    Draw,
+    In,
+    Out,
+    Scratch,
+    reference,
+    row,
+    wide,
+    workspace,
+)
+
+from tapegrad.ops.conv.sliding_window import Geometry, outputs
+
+Sizes = tuple[int, ...]
+
+
+def rows_of_channels(x: np.ndarray, gap: int = 0) -> np.ndarray:
+    """(n, c, *size) as (n, *size, c or more): whole packs, and NaN where there is no channel."""
+    pack = 16 // x.itemsize
+    more = -x.shape[1] % pack + gap * pack
+    moved = np.moveaxis(x, 1, -1)
+    return np.pad(moved, [(0, 0)] * (x.ndim - 1) + [(0, more)], constant_values=np.nan)
+
+
+@row("channels_last", dtypes=BY_TENSOR_CORES, exact=True)
+def channels_last(draw: Draw) -> Iterator[Call]:
+    # (batch, channels, pixels, distance of rows)
+    for n, c, pixels, stride in (
+        (0, 3, 4, 8), (2, 0, 3, 8), (2, 3, 0, 8), (1, 1, 1, 1), (2, 3, 5, 8), (2, 33, 31, 40),
+        (3, 31, 65, 33), (5, 64, 64, 64), (1, 8, 300, 8),
+    ):  # fmt: skip
+        x = draw.normal(n, c, pixels)
+        y = np.zeros((n, pixels, stride))
+        y[..., :c] = wide(x).swapaxes(1, 2)
+        yield [Out(y), In(x), n, c, pixels, stride]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One to convolve; how its images lie: ``gap`` packs between pixels, results channels last."""
+
+    n: int
+    channels: int
+    size: Sizes
+    filters: int
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+    groups: int = 1
+    gap: int = 0
+    last: bool = True
+
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(self.stride, self.padding, self.dilation, self.groups)
+
+    @property
+    def out(self) -> Sizes:
+        return outputs(self.size, self.kernel, self.geometry)
+
+    @property
+    def numbers(self) -> list[int]:
+        per_dimension = (self.stride, self.padding, self.dilation)
+        return [n for sizes in (self.size, self.kernel, self.out, *per_dimension) for n in sizes]
+
+    def drawn(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, weight and the gradient of the result."""
+        weight = (self.filters, self.channels // self.groups, *self.kernel)
+        return (
+            draw.integers(self.n, self.channels, *self.size), draw.integers(*weight),
+            draw.integers(self.n, self.filters, *self.out),
+        )  # fmt: skip
+
+
+def cube(n: int) -> Sizes:
+    return (n, n, n)
+
+
+PLAIN = (cube(1), cube(0), cube(1))  # stride, padding, dilation
+CONVOLUTIONS = [
+    Convolution(0, 8, (1, 2, 2), 8, (1, 1, 1), *PLAIN),
+    Convolution(1, 1, (1, 1, 1), 1, (1, 1, 1), *PLAIN),
+    Convolution(2, 3, (1, 5, 7), 5, (1, 3, 3), (1, 1, 1), (0, 1, 1), cube(1), last=False),
+    Convolution(2, 24, (1, 9, 8), 17, (1, 3, 3), (1, 2, 2), (0, 1, 1), cube(1)),
+    Convolution(1, 16, (1, 9, 11), 9, (1, 3, 2), (1, 2, 3), (0, 2, 1), (1, 1, 2), gap=1),
+    Convolution(3, 5, (4, 5, 6), 20, (2, 3, 2), (1, 2, 1), (1, 0, 2), (2, 1, 3)),
+    # An edge larger than the kernel, and a stride larger than that.
+    Convolution(1, 8, (1, 3, 3), 8, (1, 2, 2), (1, 3, 3), (0, 3, 3), cube(1), last=False),
+    Convolution(2, 32, (1, 4, 4), 48, (1, 3, 3), (1, 1, 1), (0, 1, 1), cube(1), 2),
+    Convolution(1, 64, (1, 3, 5), 16, (1, 3, 3), (1, 1, 1), (0, 1, 1), cube(1), 2, last=False),
+    Convolution(1, 8, (1, 33, 33), 264, (1, 1, 1), *PLAIN),  # large tiles
+]
+
+
+def layout_of(shape: Sequence[int], last: bool) -> list[int]:
+    """The strides of images, pixels and channels."""
+    _, channels, *size = shape
+    pixels = math.prod(size)
+    return [pixels * channels, channels if last else 1, 1 if last else pixels]
+
+
+def as_stored(y: np.ndarray, last: bool) -> np.ndarray:
+    return np.moveaxis(y, 1, -1) if last else y
+
+
+def strides_of(images: np.ndarray) -> list[int]:
+    return [s // images.itemsize for s in images.strides[:-1]]
+
+
+def packed(weight: np.ndarray) -> np.ndarray:
+    """(groups, filters, channels, elements) -> (groups, filters, elements, channels and zeros)."""
+    more = -weight.shape[2] % (16 // weight.itemsize)
+    return np.pad(weight.swapaxes(2, 3), [(0, 0)] * 3 + [(0, more)])
+
+
+def convolution_call(draw: Draw, how: Convolution, transposed: bool, bias: bool) -> Call:
+    x, weight, dy = how.drawn(draw)
+    groups, geometry = how.groups, how.geometry
+    by_group = weight.reshape(groups, how.filters // groups, -1, math.prod(how.kernel))
+    if transposed:
+        y = reference("convolution_input", dy, weight, size=how.size, geometry=geometry)
+        given, windows, by_group = dy, how.size, by_group.swapaxes(1, 2)
+    else:
+        y = reference("convolution", x, weight, None, out=how.out, geometry=geometry)
+        given, windows = x, how.out
+    shift = draw.integers(y.shape[1]) if bias else None
+    if shift is not None:
+        y = y + wide(shift).reshape(-1, 1, 1, 1)
+    images, rows = rows_of_channels(given, how.gap), packed(by_group)
+    per_group = [given.shape[1] // groups, y.shape[1] // groups]
+    numbers = how.numbers
+    numbers[:3], numbers[6:9] = given.shape[2:], windows
+    product = (groups, 1, how.n * math.prod(windows), per_group[1], math.prod(rows.shape[2:]))
+    return [
+        Out(as_stored(y, how.last)), In(images, 16), In(rows, 16),
+        None if shift is None else In(shift), workspace(draw, product), how.n, groups, *per_group,
+        *numbers, *strides_of(images), *layout_of(y.shape, how.last), transposed,
+    ]  # fmt: skip
+
+
+def of_whole_packs(draw: Draw, how: Convolution, *channels: int) -> bool:
+    """Groups begin at multiples of 16 bytes."""
+    return how.groups == 1 or not any(c // how.groups * draw.dtype.itemsize % 16 for c in channels)
+
+
+@row("convolution", dtypes=BY_TENSOR_CORES, exact=True)
+def convolution(draw: Draw) -> Iterator[Call]:
+    for number, how in enumerate(CONVOLUTIONS):
+        if of_whole_packs(draw, how, how.channels):
+            yield convolution_call(draw, how, False, bias=number % 2 == 1)
+
+
+@row("convolution", dtypes=BY_TENSOR_CORES, exact=True, what="transposed")
+def convolution_transposed(draw: Draw) -> Iterator[Call]:
+    for number, how in enumerate(CONVOLUTIONS):
+        if of_whole_packs(draw, how, how.filters):
+            yield convolution_call(draw, how, True, bias=number == 4)
+
+
+@row("convolution_weight", dtypes=BY_TENSOR_CORES, exact=True)
+def convolution_weight(draw: Draw) -> Iterator[Call]:
+    many = Convolution(5, 9, (1, 8, 9), 12, (1, 2, 2), *PLAIN)  # splits
+    wider = Convolution(1, 40, (1, 3, 3), 1026, (1, 2, 2), *PLAIN, gap=1)  # large tiles
+    for how in (*CONVOLUTIONS, many, wider):
+        if not of_whole_packs(draw, how, how.channels, how.filters):
+            continue
+        x, _, dy = how.drawn(draw)
+        y = reference("convolution_weight", x, dy, kernel=how.kernel, geometry=how.geometry)
+        images, gradients = rows_of_channels(x, how.gap), rows_of_channels(dy, how.gap)
+        channels, filters = how.channels // how.groups, how.filters // how.groups
+        columns = math.prod(how.kernel) * -(-channels // (16 // x.itemsize)) * (16 // x.itemsize)
+        product = (how.groups, 1, filters, columns, how.n * math.prod(how.out))
+        yield [
+            Out(y), In(images, 16), In(gradients, 16), workspace(draw, product), how.n, how.groups,
+            channels, filters, *how.numbers, *strides_of(images), gradients.shape[-1],
+        ]  # fmt: skip
+
+
+# Groups of few channels, depthwise among them, and one that no kernel for many takes.
+IN_GROUPS = [
+    Convolution(0, 4, (1, 2, 2), 4, (1, 1, 1), *PLAIN, 4),
+    Convolution(2, 4, (1, 5, 7), 4, (1, 3, 3), (1, 1, 1), (0, 1, 1), cube(1), 4, last=False),
+    Convolution(2, 33, (1, 9, 8), 66, (1, 3, 3), (1, 2, 2), (0, 1, 1), cube(1), 33),
+    Convolution(1, 12, (4, 5, 6), 6, (2, 3, 2), (1, 2, 1), (1, 0, 2), (2, 1, 3), 3),
+    Convolution(1, 6, (1, 3, 3), 8, (1, 2, 2), (1, 3, 3), (0, 3, 3), cube(1), 2, last=False),
+    Convolution(9, 20, (1, 6, 6), 20, (1, 2, 2), *PLAIN, 20, last=False),
+]
+
+
+def by_channels(images: np.ndarray, last: bool) -> tuple[np.ndarray, list[int]]:
+    """As it lies, and its strides of images, channels and three dimensions."""
+    stored = np.ascontiguousarray(as_stored(images, last))
+    image, *rest = (s // stored.itemsize for s in stored.strides)
+    return stored, [image, rest[-1], *rest[:-1]] if last else [image, *rest]
+
+
+@row("convolution_direct", exact=True)
+def convolution_direct(draw: Draw) -> Iterator[Call]:
+    for (number, how), transposed in itertools.product(enumerate(IN_GROUPS), (False, True)):
+        x, weight, dy = how.drawn(draw)
+        given, windows = (dy, how.size) if transposed else (x, how.out)
+        if transposed:
+            y = reference("convolution_input", dy, weight, size=how.size, geometry=how.geometry)
+        else:
+            y = reference("convolution", x, weight, None, out=how.out, geometry=how.geometry)
+        bias = draw.integers(y.shape[1]) if number % 2 else None
+        if bias is not None:
+            y = y + wide(bias).reshape(-1, 1, 1, 1)
+        images, strides = by_channels(given, how.last)
+        made, steps = by_channels(y, how.last)
+        numbers = how.numbers
+        numbers[:3], numbers[6:9] = given.shape[2:], windows
+        yield [
+            Out(made), In(images), In(weight), None if bias is None else In(bias), how.n,
+            how.groups, given.shape[1] // how.groups, y.shape[1] // how.groups, *numbers, *strides,
+            *steps, transposed,
+        ]  # fmt: skip
+
+
+@row("convolution_weight_direct", exact=True)
+def convolution_weight_direct(draw: Draw) -> Iterator[Call]:
+    for how in IN_GROUPS:
+        x, _, dy = how.drawn(draw)
+        y = reference("convolution_weight", x, dy, kernel=how.kernel, geometry=how.geometry)
+        (images, strides), (gradients, steps) = (by_channels(a, how.last) for a in (x, dy))
+        yield [
+            Out(y), In(images), In(gradients), how.n, how.groups, how.channels // how.groups,
+            how.filters // how.groups, *how.numbers, *strides, *steps,
+        ]  # fmt: skip
