@@ -136,17 +136,11 @@ LAUNCHER_UP_TO_FLOAT32(channels_last);
 // batch * windows, filters, elements of the kernel * padded channels). bias may be null.
 template <class T>
 void convolution(T* y, const T* x, const T* weight, const T* bias, float* workspace, int64_t batch,
-                 int64_t groups, int64_t channels, int64_t filters, int64_t image_d, int64_t image_h,
-                 int64_t image_w, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w, int64_t windows_d,
-                 int64_t windows_h, int64_t windows_w, int64_t stride_d, int64_t stride_h, int64_t stride_w,
-                 int64_t padding_d, int64_t padding_h, int64_t padding_w, int64_t dilation_d,
-                 int64_t dilation_h, int64_t dilation_w, int64_t x_image, int64_t x_depth, int64_t x_height,
+                 int64_t groups, int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image, int64_t x_depth, int64_t x_height,
                  int64_t x_width, int64_t y_image, int64_t y_pixel, int64_t y_channel, bool transposed,
                  cudaStream_t stream) {
-    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
-                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
-                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
-                                      transposed);
+    const WindowSizes sizes = WINDOW_SIZES;
+    const WindowPlaces at = transposed ? sizes.places_of_gradient() : sizes.places();
     const Patches<T, true> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
     const int64_t rows = batch * at.per_image(), k = patches.columns();
     const Matrices<T, true> weights{weight, filters * k, 0, k};
@@ -160,17 +154,10 @@ LAUNCHER_UP_TO_FLOAT32(convolution);
 // 16 bytes. The workspace is for (groups, filters, elements of the kernel * padded channels, batch * windows).
 template <class T>
 void convolution_weight(T* dweight, const T* x, const T* dy, float* workspace, int64_t batch, int64_t groups,
-                        int64_t channels, int64_t filters, int64_t image_d, int64_t image_h, int64_t image_w,
-                        int64_t kernel_d, int64_t kernel_h, int64_t kernel_w, int64_t windows_d,
-                        int64_t windows_h, int64_t windows_w, int64_t stride_d, int64_t stride_h,
-                        int64_t stride_w, int64_t padding_d, int64_t padding_h, int64_t padding_w,
-                        int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t x_image,
+                        int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image,
                         int64_t x_depth, int64_t x_height, int64_t x_width, int64_t dy_pixel,
                         cudaStream_t stream) {
-    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
-                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
-                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
-                                      false);
+    const WindowPlaces at = WINDOW_SIZES.places();
     const Patches<T, false> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
     const Matrices<T, false> gradients{dy, filters, 0, dy_pixel};
     const Filters<T> results{dweight, static_cast<int>(channels), patches.padded(), at.elements()};

@@ -8,38 +8,14 @@ namespace {
 
 constexpr int threads = 256;
 
-// Images of several groups of channels, (n, channels, depth, height, width), by strides in elements.
-template <class T>
-struct Images {
-    T* data;
-    int64_t image, channel, steps[3];
-
-    __device__ int64_t offset(int64_t n, int64_t of_channel, int d, int h, int w) const {
-        return n * image + of_channel * channel + d * steps[0] + h * steps[1] + w * steps[2];
-    }
-};
-
 // Weights of a group are `outputs` apart from one result's channel to the next, `inputs` from one channel that
 // it is summed up from to the next.
 struct WeightSteps {
     int64_t group, outputs, inputs;
 };
 
-// Which result a thread makes: channels count fastest, or pixels do.
-struct Place {
-    int64_t channel, window;  // of the batch
-    __device__ Place(int64_t index, int64_t channels, int64_t per_image, bool channels_last) {
-        const int64_t inner = channels_last ? channels : per_image, first = index % inner, rest = index / inner;
-        if (channels_last) {
-            channel = first, window = rest;
-        } else {
-            channel = rest % channels, window = rest / channels * per_image + first;
-        }
-    }
-};
-
 template <class T>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     convolution_direct_kernel(Images<T> y, Images<const T> x, const T* weight, const T* bias, WindowPlaces at,
                               WeightSteps steps, int64_t batch, int64_t groups, int64_t channels,
                               int64_t filters) {
@@ -72,7 +48,7 @@ __global__ void __launch_bounds__(threads)
 
 // A block has an element of the weight, and its threads share the windows.
 template <class T>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     convolution_weight_direct_kernel(T* dweight, Images<const T> x, Images<const T> dy, WindowPlaces at,
                                      int64_t batch, int64_t groups, int64_t channels, int64_t filters) {
     const int elements = at.elements();
@@ -110,18 +86,12 @@ __global__ void __launch_bounds__(threads)
 // convolution whose gradient this is). Strides: of images, channels, depth, height and width. bias may be null.
 template <class T>
 void convolution_direct(T* y, const T* x, const T* weight, const T* bias, int64_t batch, int64_t groups,
-                        int64_t channels, int64_t filters, int64_t image_d, int64_t image_h, int64_t image_w,
-                        int64_t kernel_d, int64_t kernel_h, int64_t kernel_w, int64_t windows_d,
-                        int64_t windows_h, int64_t windows_w, int64_t stride_d, int64_t stride_h,
-                        int64_t stride_w, int64_t padding_d, int64_t padding_h, int64_t padding_w,
-                        int64_t dilation_d, int64_t dilation_h, int64_t dilation_w, int64_t x_image,
+                        int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image,
                         int64_t x_channel, int64_t x_depth, int64_t x_height, int64_t x_width,
                         int64_t y_image, int64_t y_channel, int64_t y_depth, int64_t y_height,
                         int64_t y_width, bool transposed, cudaStream_t stream) {
-    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
-                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
-                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
-                                      transposed);
+    const WindowSizes sizes = WINDOW_SIZES;
+    const WindowPlaces at = transposed ? sizes.places_of_gradient() : sizes.places();
     const int64_t results = batch * groups * filters * at.per_image(), elements = at.elements();
     if (results == 0) return;
     const int64_t across = elements, down = elements * (transposed ? filters : channels);
@@ -137,18 +107,11 @@ LAUNCHER(convolution_direct);
 // The gradient of the weight, dweight[groups * filters, channels, kernel].
 template <class T>
 void convolution_weight_direct(T* dweight, const T* x, const T* dy, int64_t batch, int64_t groups,
-                               int64_t channels, int64_t filters, int64_t image_d, int64_t image_h,
-                               int64_t image_w, int64_t kernel_d, int64_t kernel_h, int64_t kernel_w,
-                               int64_t windows_d, int64_t windows_h, int64_t windows_w, int64_t stride_d,
-                               int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h,
-                               int64_t padding_w, int64_t dilation_d, int64_t dilation_h, int64_t dilation_w,
+                               int64_t channels, int64_t filters, WINDOW_PARAMETERS,
                                int64_t x_image, int64_t x_channel, int64_t x_depth, int64_t x_height,
                                int64_t x_width, int64_t dy_image, int64_t dy_channel, int64_t dy_depth,
                                int64_t dy_height, int64_t dy_width, cudaStream_t stream) {
-    const WindowPlaces at = places_of({image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w},
-                                      {windows_d, windows_h, windows_w}, {stride_d, stride_h, stride_w},
-                                      {padding_d, padding_h, padding_w}, {dilation_d, dilation_h, dilation_w},
-                                      false);
+    const WindowPlaces at = WINDOW_SIZES.places();
     const int64_t results = groups * filters * channels * at.elements();
     if (results == 0) return;
     const Images<const T> read{x, x_image, x_channel, {x_depth, x_height, x_width}};

@@ -69,6 +69,30 @@ struct Digits {
     }
 };
 
+// Images (n, channels, depth, height, width), by strides in elements.
+template <class T>
+struct Images {
+    T* data;
+    int64_t image, channel, steps[3];
+
+    __device__ int64_t offset(int64_t n, int64_t of_channel, int d, int h, int w) const {
+        return n * image + of_channel * channel + d * steps[0] + h * steps[1] + w * steps[2];
+    }
+};
+
+// Which result a thread makes. Channels count fastest, or pixels do: as they lie in memory.
+struct Place {
+    int64_t channel, window;  // of the batch
+    __device__ Place(int64_t index, int64_t channels, int64_t per_image, bool channels_last) {
+        const int64_t inner = channels_last ? channels : per_image, first = index % inner, rest = index / inner;
+        if (channels_last) {
+            channel = first, window = rest;
+        } else {
+            channel = rest % channels, window = rest / channels * per_image + first;
+        }
+    }
+};
+
 struct Sizes {
     int64_t depth, height, width;
     void to(int (&all)[3]) const {
@@ -76,20 +100,47 @@ struct Sizes {
     }
 };
 
-// `image` is what windows lie on. transposed: places are where a convolution's gradient comes from.
-inline WindowPlaces places_of(const Sizes& image, const Sizes& kernel, const Sizes& windows, const Sizes& stride,
-                              const Sizes& padding, const Sizes& dilation, bool transposed) {
-    WindowPlaces at;
-    int steps[3], border[3], apart[3];
-    image.to(at.image), kernel.to(at.kernel), windows.to(at.windows);
-    stride.to(steps), padding.to(border), dilation.to(apart);
-    for (int i = 0; i < 3; ++i) {
-        at.window_step[i] = transposed ? 1 : steps[i];
-        at.offset[i] = transposed ? border[i] : -border[i];
-        at.element_step[i] = transposed ? -apart[i] : apart[i];
-        at.divisor[i] = transposed ? steps[i] : 1;
+// What a launcher is told of windows on images.
+struct WindowSizes {
+    Sizes image, kernel, windows, stride, padding, dilation;
+
+    // Those that elements of the windows have in the image.
+    WindowPlaces places() const { return found(false); }
+
+    // Where the gradient of what `image` is the result of comes from: places of windows that hold a pixel.
+    WindowPlaces places_of_gradient() const { return found(true); }
+
+    WindowSizes with_image_and_windows_exchanged() const {
+        return {windows, kernel, image, stride, padding, dilation};
     }
-    return at;
-}
+
+  private:
+    WindowPlaces found(bool backward) const {
+        WindowPlaces at;
+        int steps[3], border[3], apart[3];
+        image.to(at.image), kernel.to(at.kernel), windows.to(at.windows);
+        stride.to(steps), padding.to(border), dilation.to(apart);
+        for (int i = 0; i < 3; ++i) {
+            at.window_step[i] = backward ? 1 : steps[i];
+            at.offset[i] = backward ? border[i] : -border[i];
+            at.element_step[i] = backward ? -apart[i] : apart[i];
+            at.divisor[i] = backward ? steps[i] : 1;
+        }
+        return at;
+    }
+};
 
 }  // namespace
+
+// The parameters of a launcher that tell it, and them as WindowSizes.
+#define WINDOW_PARAMETERS                                                                               \
+    int64_t image_d, int64_t image_h, int64_t image_w, int64_t kernel_d, int64_t kernel_h,              \
+        int64_t kernel_w, int64_t windows_d, int64_t windows_h, int64_t windows_w, int64_t stride_d,    \
+        int64_t stride_h, int64_t stride_w, int64_t padding_d, int64_t padding_h, int64_t padding_w,    \
+        int64_t dilation_d, int64_t dilation_h, int64_t dilation_w
+#define WINDOW_SIZES                                                                                    \
+    WindowSizes {                                                                                       \
+        {image_d, image_h, image_w}, {kernel_d, kernel_h, kernel_w}, {windows_d, windows_h, windows_w}, \
+            {stride_d, stride_h, stride_w}, {padding_d, padding_h, padding_w},                          \
+            {dilation_d, dilation_h, dilation_w},                                                       \
+    }

@@ -22,7 +22,8 @@ from kernel_table import (
     workspace,
 )
 
-from tapegrad.ops.conv.sliding_window import Geometry, outputs
+from tapegrad.ops.conv.sliding_window import Geometry, Windows, outputs
+from tapegrad.ops.pooling.avg_pool import Counts
 
 Sizes = tuple[int, ...]
 
@@ -240,4 +241,184 @@ def convolution_weight_direct(draw: Draw) -> Iterator[Call]:
         yield [
             Out(y), In(images), In(gradients), how.n, how.groups, how.channels // how.groups,
             how.filters // how.groups, *how.numbers, *strides, *steps,
+        ]  # fmt: skip
+
+
+# ---- batch norm ----
+
+# (batch, channels, pixels, channels last): chunks that are whole and not, more channels than a warp has
+# lanes, more images than a thread has numbers, and more blocks than run at once.
+SPREAD = [
+    (0, 3, 4, False), (1, 1, 2, False), (3, 5, 7, False), (3, 5, 7, True), (2, 3, 4100, False),
+    (300, 3, 1, True), (2, 33, 100, True), (40, 9, 15, False), (5, 70, 64, True),
+]  # fmt: skip
+EPS = 1e-3
+
+
+def spread_like(x: np.ndarray, last: bool) -> tuple[np.ndarray, list[int]]:
+    """(batch, channels, pixels) as it lies, and strides of images, pixels and channels."""
+    stored = np.ascontiguousarray(x.swapaxes(1, 2) if last else x)
+    image, *rest = (s // stored.itemsize for s in stored.strides)
+    return stored, [image, *(rest if last else rest[::-1])]
+
+
+def moments_of(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    return reference("batch_moments", wide(x).astype(np.longdouble))
+
+
+def mean_of(index: int, draw: Draw) -> float:
+    """Far from 0 in float32 and float64, where digits are at stake."""
+    return 0.0 if index % 2 or draw.dtype.itemsize == 2 else 1e4
+
+
+@row("batch_moments", slack=4)
+def batch_moments(draw: Draw) -> Iterator[Call]:
+    for index, (n, c, pixels, last) in enumerate(SPREAD):
+        x = draw.normal(n, c, pixels, mean=mean_of(index, draw))
+        stored, strides = spread_like(x, last)
+        chunks = draw.library.channel_chunks(n, c, pixels, strides[2] == 1)
+        found = [np.asarray(m, np.float64) for m in moments_of(x)[:2]] if n else [np.zeros(c)] * 2
+        kind = draw.accumulator
+        results = [Out(m, kind) if n else Scratch(c, kind) for m in found]
+        lost = found[0] - found[0].astype(kind).astype(np.float64)
+        results.append(Out(lost, kind) if n else Scratch(c, kind))
+        yield [*results, Scratch(3 * chunks * c, kind), In(stored), n, c, pixels, *strides]
+
+
+def normalised(draw: Draw, index: int) -> tuple[Any, ...]:
+    """Of SPREAD: x, weight, bias, the moments as the kernel has them, and in float64."""
+    n, c, pixels, _ = SPREAD[index]
+    x = draw.normal(n, c, pixels, mean=mean_of(index, draw))
+    weight = draw.normal(c) if index % 3 else None
+    bias = draw.normal(c) if index % 4 else None
+    centre, spread, _ = moments_of(x) if n else (np.zeros(c),) * 3
+    kind = draw.accumulator
+    mean, variance = (np.asarray(m).astype(kind) for m in (centre, spread))
+    rest = np.asarray(centre - mean).astype(kind)
+    return x, weight, bias, [In(mean), In(variance), In(rest)], [wide(m) for m in (mean, variance, rest)]
+
+
+def optional(x: np.ndarray | None) -> In | None:
+    return None if x is None else In(x)
+
+
+@row("batch_norm", slack=4)
+def batch_norm(draw: Draw) -> Iterator[Call]:
+    for index, (n, c, pixels, last) in enumerate(SPREAD):
+        x, weight, bias, given, moments = normalised(draw, index)
+        y = reference("batch_norm", x, weight, bias, moments=moments, eps=EPS)
+        stored, strides = spread_like(x, last)
+        made, steps = spread_like(y, last != (index % 5 == 4))  # sometimes otherwise than x
+        yield [
+            Out(made), In(stored), optional(weight), optional(bias), *given, n, c, pixels, *steps,
+            *strides, EPS,
+        ]  # fmt: skip
+
+
+@row("batch_norm_backward", slack=8, cancels=4.0)
+def batch_norm_backward(draw: Draw) -> Iterator[Call]:
+    for index, (n, c, pixels, last) in enumerate(SPREAD):
+        x, weight, _, given, moments = normalised(draw, index)
+        g, kind = draw.normal(n, c, pixels), draw.accumulator
+        stored, strides = spread_like(x, last)
+        gradients, of_g = spread_like(g, last != (index % 5 == 4))
+        chunks = draw.library.channel_chunks(n, c, pixels, strides[2] == 1)
+        if n:
+            needs = (True,) * 3
+            found = reference("batch_norm_backward", g, x, weight, moments=moments, eps=EPS, needs=needs)
+        else:
+            found = (wide(x), np.zeros(0), np.zeros(0))
+        dx, steps = spread_like(found[0], last)
+        results = [Out(dx), Out(found[1]), Out(found[2])]
+        results[index % 3] = results[index % 3] if index > 5 and n else None  # type: ignore[call-overload]
+        yield [
+            *results, Scratch(2 * c, kind), Scratch(2 * chunks * c, kind), In(gradients), In(stored),
+            optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, EPS,
+        ]  # fmt: skip
+
+
+# ---- pooling ----
+
+
+def pools(draw: Draw, dilated: bool = True) -> Iterator[tuple[np.ndarray, tuple[Windows, ...], bool]]:
+    """x, its windows, and whether channels are last: windows apart and overlapping, in the border
+    and beyond it, and, dilated, some that lie in the border alone."""
+    for last, (n, c, *size), kernel, stride, padding, dilation, ceil_mode in (
+        (False, (0, 2, 1, 2, 2), (1, 2, 2), (1, 2, 2), (0, 0, 0), (1, 1, 1), False),
+        (False, (2, 3, 1, 7, 8), (1, 2, 2), (1, 2, 2), (0, 0, 0), (1, 1, 1), False),
+        (True, (2, 5, 1, 9, 8), (1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), True),
+        (False, (3, 2, 1, 1, 300), (1, 1, 5), (1, 1, 3), (0, 0, 2), (1, 1, 1), True),
+        (True, (1, 33, 4, 5, 6), (2, 3, 2), (1, 2, 3), (1, 1, 0), (1, 1, 1), False),
+        (False, (2, 2, 1, 6, 9), (1, 3, 2), (1, 1, 2), (0, 1, 1), (1, 2, 3), False),
+        (True, (1, 2, 1, 2, 5), (1, 2, 2), (1, 1, 1), (0, 1, 1), (1, 3, 3), False),
+        (False, (20, 8, 1, 8, 8), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), False),
+    ):
+        if max(dilation) > 1 and not dilated:
+            continue
+        out = outputs(size, kernel, Geometry(stride, padding, dilation), ceil_mode)
+        windows = tuple(map(Windows, out, kernel, stride, padding, dilation))
+        yield draw.normal(n, c, *size), windows, last
+
+
+def window_numbers(size: Sequence[int], windows: tuple[Windows, ...]) -> list[int]:
+    out, kernel, *rest = zip(*windows, strict=True)
+    return [n for sizes in (size, kernel, out, *rest) for n in sizes]
+
+
+@row("max_pool", exact=True)
+def max_pool(draw: Draw) -> Iterator[Call]:
+    for number, (x, windows, last) in enumerate(pools(draw)):
+        x = np.round(wide(x)).astype(draw.dtype)  # with equals
+        if number % 2 and x.size > 20:
+            x.flat[::7], x.flat[5::11] = np.nan, -np.inf
+        y, where = reference("max_pool", x, windows=windows)
+        (stored, strides), (made, steps), (places, _) = (by_channels(a, last) for a in (x, y, where))
+        yield [
+            Out(made), Out(places, np.int64), In(stored), *x.shape[:2],
+            *window_numbers(x.shape[2:], windows), *strides, *steps,
+        ]  # fmt: skip
+
+
+@row("max_pool_backward", exact=True)
+def max_pool_backward(draw: Draw) -> Iterator[Call]:
+    for x, windows, last in pools(draw):
+        x = np.round(wide(x))
+        y, where = reference("max_pool", x, windows=windows)
+        g = draw.integers(*y.shape)
+        dx = reference("max_pool_backward", g, where, size=x.shape[2:], windows=windows)
+        (made, steps), (stored, strides), (places, _) = (by_channels(a, last) for a in (dx, g, where))
+        yield [
+            Out(made), In(stored), In(places.astype(np.int64)), *x.shape[:2],
+            *window_numbers(x.shape[2:], windows), *steps, *strides,
+        ]  # fmt: skip
+
+
+DIVISORS = (0, True), (0, False), (3, True)
+
+
+@row("avg_pool", slack=2)
+def avg_pool(draw: Draw) -> Iterator[Call]:
+    for (x, windows, last), (divisor, with_border) in itertools.product(
+        pools(draw, dilated=False), DIVISORS
+    ):
+        y = reference("avg_pool", x, windows=windows, divisor=divisor or Counts(with_border))
+        (stored, strides), (made, steps) = (by_channels(a, last) for a in (x, y))
+        yield [
+            Out(made), In(stored), *x.shape[:2], *window_numbers(x.shape[2:], windows), divisor,
+            with_border, *strides, *steps,
+        ]  # fmt: skip
+
+
+@row("avg_pool_backward", slack=2)
+def avg_pool_backward(draw: Draw) -> Iterator[Call]:
+    for (x, windows, last), (divisor, with_border) in itertools.product(
+        pools(draw, dilated=False), DIVISORS
+    ):
+        g = draw.normal(*x.shape[:2], *(along.out for along in windows))
+        how = {"size": x.shape[2:], "windows": windows, "divisor": divisor or Counts(with_border)}
+        dx = reference("avg_pool_backward", g, **how)
+        (made, steps), (stored, strides) = (by_channels(a, last) for a in (dx, g))
+        yield [
+            Out(made), In(stored), *x.shape[:2], *window_numbers(x.shape[2:], windows), divisor,
+            with_border, *steps, *strides,
         ]  # fmt: skip

@@ -427,7 +427,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "pooling.fractional_pool": {"F": "fractional_max_pool2d fractional_max_pool3d"},
     "pooling.max_pool": {
         "tg F": "max_pool1d max_pool2d max_pool3d",
-        "xp": "largest_at max_along max_along_backward max_along_pick",
+        "xp": """
+            largest_at max_along max_along_backward max_along_pick max_pool max_pool_backward
+            max_pool_pick
+        """,
     },
     "pooling.max_unpool": {"F": "max_unpool1d max_unpool2d max_unpool3d"},
     "reduction.calculus": {

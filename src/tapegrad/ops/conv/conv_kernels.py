@@ -11,11 +11,18 @@ from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import float32
 from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
 from tapegrad.core.memory import Array, address
+from tapegrad.ops.common.image_memory import (
+    DIMENSIONS,
+    channels_moved_last,
+    empty_images,
+    five_strides,
+    lies_channels_last,
+    three,
+)
 
 from .sliding_window import Geometry, Sizes
 
 PACK = 16  # bytes: what is copied at once
-DIMENSIONS = 3  # of images, for the kernels: the first ones may be 1
 FEW = 32  # channels of a group, up to which one thread makes a result
 _FAR = 1 << 28  # what places in images stay below, border included
 
@@ -34,30 +41,15 @@ def _by_tensor_cores(device: Device, x: Array, groups: int, *channels: int) -> b
     return packed and x.itemsize <= 4 and has_tensor_cores(device)
 
 
-def _three(sizes: Sizes, missing: int = 1) -> Sizes:
-    return (missing,) * (DIMENSIONS - len(sizes)) + tuple(sizes)
-
-
 def _numbers(image: Sizes, kernel: Sizes, windows: Sizes, geometry: Geometry) -> tuple[int, ...]:
     stride, padding, dilation, _ = geometry
     return (
-        *_three(image), *_three(kernel), *_three(windows),
-        *_three(stride), *_three(padding, 0), *_three(dilation),
+        *three(image), *three(kernel), *three(windows),
+        *three(stride), *three(padding, 0), *three(dilation),
     )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- how images lie
-
-
-def lies_channels_last(x: Array) -> bool:
-    """Whether channels are beside each other in memory, as ``channels_last`` has them, and not one
-    pixel after the other."""
-    return not x.flags.c_contiguous and _moved(x).flags.c_contiguous
-
-
-def _moved(x: Array) -> Any:
-    """The same images with their channels as the last dimension: a view."""
-    return x.transpose(0, *range(2, x.ndim), 1)
 
 
 class Images(NamedTuple):
@@ -71,12 +63,12 @@ class Images(NamedTuple):
         x = self.array
         image, *rest = (0 if n == 1 else s // x.itemsize
                         for s, n in zip(x.strides[:-1], x.shape[:-1], strict=True))  # fmt: skip
-        return (image, *_three(tuple(rest), 0))
+        return (image, *three(tuple(rest), 0))
 
 
 def _images(device: Device, x: Array, *, in_a_row: bool = False) -> Images:
     """Copied only where they lie otherwise. in_a_row: pixels follow each other at one distance."""
-    y = _moved(x)
+    y = channels_moved_last(x)
     tight = x.shape[1] == 1 or y.strides[-1] == x.itemsize
     starts = [s for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
     packed = tight and not any(start % PACK for start in (address(x), *starts))
@@ -100,16 +92,6 @@ def packed_rows(device: Device, x: Array) -> Any:
     return y
 
 
-def _results(device: Device, dtype: Any, shape: tuple[int, ...], last: bool) -> tuple:
-    """(an array of this shape, its strides of images, pixels and channels), channels last or not."""
-    n, channels, *size = shape
-    pixels = math.prod(size)
-    if last:
-        y = device.ops["empty"]((n, *size, channels), dtype)
-        return y.transpose(0, -1, *range(1, y.ndim - 1)), (pixels * channels, channels, 1)
-    return device.ops["empty"](shape, dtype), (pixels * channels, 1, pixels)
-
-
 def _workspace(device: Device, x: Array, groups: int, m: int, n: int, k: int) -> Any:
     size = ask(device, "matmul_tensor_workspace", groups, m, n, k, x.itemsize)
     return device.ops["empty"]((size,), float32) if size else None
@@ -126,8 +108,10 @@ def _convolved(
     groups, size = geometry.groups, shape[2:]
     images = _images(device, x)
     channels, filters = x.shape[1] // groups, shape[1] // groups
-    y, steps = _results(device, x.dtype, shape, last)
-    rows, k = shape[0] * math.prod(size), math.prod(kernel) * weight.shape[-1]
+    y = empty_images(device, shape, x.dtype, last)
+    pixels = math.prod(size)
+    steps = (shape[1] * pixels, *((shape[1], 1) if last else (1, pixels)))
+    rows, k = shape[0] * pixels, math.prod(kernel) * weight.shape[-1]
     launch(
         device, "convolution", x.dtype, y, images.array, weight, bias,
         _workspace(device, x, groups, rows, filters, k), shape[0], groups, channels, filters,
@@ -145,19 +129,13 @@ def _directly(
     channels, filters = x.shape[1] // groups, shape[1] // groups
     if groups == 1 or channels > FEW:
         return NotImplemented
-    y, _ = _results(device, x.dtype, shape, last)
+    y = empty_images(device, shape, x.dtype, last)
     launch(
         device, "convolution_direct", x.dtype, y, x, device.ops["contiguous"](weight), bias,
         shape[0], groups, channels, filters, *_numbers(x.shape[2:], kernel, shape[2:], geometry),
-        *_five(x), *_five(y), transposed,
+        *five_strides(x), *five_strides(y), transposed,
     )  # fmt: skip
     return y
-
-
-def _five(x: Array) -> tuple[int, ...]:
-    """Strides of images, channels and along three dimensions, in elements."""
-    image, channel, *rest = (s // x.itemsize for s in x.strides)
-    return (image, channel, *_three(tuple(rest), 0))
 
 
 @kernel("convolution", contiguous="bias")
@@ -210,7 +188,7 @@ def _convolution_weight_kernel(
     if not _by_tensor_cores(device, x, groups, channels, filters):
         if groups == 1 or channels > FEW:
             return NotImplemented
-        arrays, strides = (weight, x, y_grad), (*_five(x), *_five(y_grad))
+        arrays, strides = (weight, x, y_grad), (*five_strides(x), *five_strides(y_grad))
         launch(
             device, "convolution_weight_direct", x.dtype, *arrays, *sizes, *numbers, *strides
         )

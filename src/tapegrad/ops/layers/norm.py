@@ -32,6 +32,8 @@ from tapegrad.ops.common.precision import (
 from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.pointwise.elementwise import rsqrt
 
+from . import batch_norm_kernels  # noqa: F401  registers how GPUs compute the primitives below
+
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
 
 _BLOCK = 1 << 15  # elements of which a dozen arrays on the way stay in the CPU's cache

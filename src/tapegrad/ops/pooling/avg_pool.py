@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,9 +31,19 @@ from tapegrad.ops.conv.sliding_window import (
     with_batch,
 )
 
+from . import pool_kernels  # noqa: F401  registers how GPUs compute the primitives below
 
-def _divided(xp: Any, x: Array, divisor: Any) -> Any:
+
+class Counts(NamedTuple):
+    """Stands for the number of elements of each window, those in the border included or not."""
+
+    include_pad: bool
+
+
+def _divided(xp: Any, x: Array, divisor: Any, size: Any, windows: Sequence[Windows]) -> Any:
     """Integers are divided as integers, towards 0."""
+    if isinstance(divisor, Counts):
+        divisor = _counts(size, windows, divisor.include_pad)
     if is_floating(x.dtype):
         return x / xp.asarray(divisor, dtype=x.dtype)
     divisor = xp.asarray(divisor)
@@ -50,12 +60,13 @@ def _divided(xp: Any, x: Array, divisor: Any) -> Any:
 )
 @in_float32
 def _avg_pool(xp: Any, x: Array, *, windows: Sequence[Windows], divisor: Any) -> Array:
+    size = x.shape[2:]
     for i, along in reversed(list(enumerate(windows))):
         first, *others = members(bordered_along(xp, x, i + 2, along, 0), i + 2, along)
         x = first.copy()
         for other in others:
             x += other
-    return _divided(xp, x, divisor)
+    return _divided(xp, x, divisor, size, windows)
 
 
 @primitive(vjp="avg_pool")
@@ -64,7 +75,7 @@ def avg_pool_backward(
     xp: Any, grad: Array, *, size: Sizes, windows: Sequence[Windows], divisor: Any
 ) -> Array:
     """Each window's gradient, divided evenly among its elements."""
-    grad = _divided(xp, grad, divisor)
+    grad = _divided(xp, grad, divisor, size, windows)
     for i, along in enumerate(windows):
         whole, inner = border(xp, grad, i + 2, size[i], along)
         for elements in members(whole, i + 2, along):
@@ -73,13 +84,17 @@ def avg_pool_backward(
     return grad
 
 
-def _divisor(size: Any, windows: Sequence[Windows], include_pad: bool) -> Any:
-    """How many elements of each window count: one number if all are whole, else an array."""
+def _divisor(size: Any, windows: Sequence[Windows], include_pad: bool) -> int | Counts:
+    """One number, if all windows have as many elements that count."""
     if all(
         along.reach <= n + 2 * along.padding and (include_pad or not along.padding)
         for n, along in zip(size, windows, strict=True)
     ):
         return math.prod(along.kernel for along in windows)
+    return Counts(include_pad)
+
+
+def _counts(size: Any, windows: Sequence[Windows], include_pad: bool) -> np.ndarray:
     counts = []
     for n, along in zip(size, windows, strict=True):
         start = np.arange(along.out) * along.stride - along.padding

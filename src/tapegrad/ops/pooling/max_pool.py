@@ -2,7 +2,7 @@
 
 A window is a product of intervals, so its maximum is the maximum of its rows' maxima: one dimension
 is pooled after the other, the last one first. (Among equals that finds the first in row-major
-order, as if all had been compared.)
+order, as if all had been compared.) GPUs compare all at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.conv.sliding_window import (
+    Sizes,
     Windows,
     border,
     bordered_along,
@@ -29,6 +30,7 @@ from tapegrad.ops.conv.sliding_window import (
 )
 
 from .flat_pixels import read_positions
+from .pool_kernels import has_kernel
 
 
 def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]:
@@ -163,6 +165,74 @@ def _largest_and_where(x: Tensor, windows: Sequence[Windows]) -> tuple[Tensor, T
     return best, position
 
 
+# ---------------------------------------------------------------------- all dimensions at once
+
+
+def _of_windows(xp: Any, like: Any, without: Sequence[np.ndarray], value: Any) -> Any:
+    """The array, with ``value`` for windows that lie in the border alone."""
+    for axis, none in enumerate(without, 2):
+        if none.any():
+            mask = xp.asarray(none).reshape(-1, *(1,) * (like.ndim - axis - 1))
+            like = xp.where(mask, value, like)
+    return like
+
+
+def _read(xp: Any, x: Any, where: Any) -> Any:
+    return xp.read_positions(_flat(x), _flat(where)).reshape(where.shape)
+
+
+def _flat(images: Any) -> Any:
+    return images.reshape(*images.shape[:2], math.prod(images.shape[2:]))
+
+
+@primitive(
+    "max_pool",
+    vjp=(
+        lambda xp, g, where, input_shape, windows: xp.max_pool_backward(
+            g, where, size=tuple(input_shape[2:]), windows=windows
+        ),
+    ),
+    extras=("where",),
+)
+def _max_pool(xp: Any, x: Array, *, windows: Sequence[Windows]) -> tuple:
+    """The maxima, and where each is in its flattened image."""
+    elements, without = zip(*map(_clipped, x.shape[2:], windows), strict=True)
+    where = xp.largest_at(x, elements=list(elements))
+    return _of_windows(xp, _read(xp, x, where), without, _lowest(x.dtype)), where
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, where, input_shape, windows: xp.max_pool_backward(
+            g, where, size=tuple(input_shape[2:]), windows=windows
+        ),
+        None,
+    )
+)
+def max_pool_pick(xp: Any, x: Array, where: Any, *, windows: Sequence[Windows]) -> Array:
+    """The elements of ``x`` where another input's maxima are."""
+    without = [_clipped(n, along)[1] for n, along in zip(x.shape[2:], windows, strict=True)]
+    return _of_windows(xp, _read(xp, x, where), without, 0)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, where, input_shape, size, windows: xp.max_pool_pick(
+            g, where, windows=windows
+        ),
+        None,
+    )
+)
+def max_pool_backward(
+    xp: Any, grad: Array, where: Any, *, size: Sizes, windows: Sequence[Windows]
+) -> Array:
+    """Each gradient goes where its maximum came from."""
+    without = [_clipped(n, along)[1] for n, along in zip(size, windows, strict=True)]
+    grad = _of_windows(xp, grad, without, 0)
+    dx = xp.add_positions(_flat(grad), _flat(where), size=math.prod(size))
+    return dx.reshape(*grad.shape[:2], *size)
+
+
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
@@ -187,6 +257,8 @@ def max_pool(op: str, dims: int) -> Callable:
         windows = windows_of(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
         if return_indices:
             return restore(_largest_and_where(x, windows))
+        if has_kernel(x):
+            return restore(_max_pool(x, windows=windows))
         for i in reversed(range(dims)):
             x = max_along(x, axis=i + 2, windows=windows[i])
         return restore(x)

@@ -1,0 +1,254 @@
+// Batch norm (Ioffe & Szegedy 2015) of (n, channels, ...), wherever pixels and channels lie, in three passes: the
+// moments of each channel, the result, and on the way back sums and the gradient.
+//
+// Moments: a block finds the mean of a chunk, then sums the distances from it and their squares, of numbers
+// that are in registers, so that memory is read once; a second kernel combines chunks in double (Chan, Golub &
+// LeVeque 1983). What the mean loses by rounding is kept, too, for distances from it.
+#include "channels.cuh"
+
+namespace {
+
+// Numbers of a thread, where they are summed and where each is mapped to another.
+constexpr int summed = 16, mapped = 8;
+
+// parts: three of each [chunks, channels].
+template <class T, bool last>
+__global__ void __launch_bounds__(threads)
+    batch_moments_kernel(acc_t<T>* parts, const T* x, Layout layout, Extents of) {
+    using A = acc_t<T>;
+    const int64_t plane = Span<last, summed>::chunks(of) * of.channels;
+    for (int64_t index = blockIdx.x; index < Span<last, summed>::spans(of); index += gridDim.x) {
+        const Span<last, summed> span(of, index);
+        T held[summed];
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            held[i] = x[layout.at(image, pixel, span.channel)];
+        });
+        A sum = 0;
+        span.each(of, [&](int i, int64_t, int64_t) { sum += to_acc(held[i]); });
+        const A centre = Span<last, summed>::sum(sum) / A(span.numbers(of));
+        A distances = 0, squares = 0;
+        span.each(of, [&](int i, int64_t, int64_t) {
+            const A distance = to_acc(held[i]) - centre;
+            distances += distance;
+            squares += distance * distance;
+        });
+        distances = Span<last, summed>::sum(distances);
+        squares = Span<last, summed>::sum(squares);
+        if (span.tells()) {
+            A* own = parts + span.chunk * of.channels + span.channel;
+            own[0] = centre, own[plane] = distances, own[2 * plane] = squares;
+        }
+    }
+}
+
+// A block has a channel.
+template <class A>
+__global__ void __launch_bounds__(threads)
+    combine_moments_kernel(A* mean, A* variance, A* rest, const A* parts, int64_t chunks, int64_t length,
+                           int64_t channels, int64_t count) {
+    const int64_t plane = chunks * channels;
+    for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
+        double sum = 0;
+        for (int64_t chunk = threadIdx.x; chunk < chunks; chunk += threads) {
+            const A* part = parts + chunk * channels + channel;
+            const double numbers = double(min(length, count - chunk * length));
+            sum += numbers * double(part[0]) + double(part[plane]);
+        }
+        const double centre = block_sum<threads>(sum) / double(count);
+        double squares = 0;
+        for (int64_t chunk = threadIdx.x; chunk < chunks; chunk += threads) {
+            const A* part = parts + chunk * channels + channel;
+            const double numbers = double(min(length, count - chunk * length));
+            const double off = double(part[0]) - centre;  // squares are about part[0]
+            squares += double(part[2 * plane]) + off * (2 * double(part[plane]) + numbers * off);
+        }
+        squares = block_sum<threads>(squares);
+        if (threadIdx.x == 0) {
+            mean[channel] = A(centre);
+            variance[channel] = A((squares < 0 ? 0 : squares) / double(count));
+            rest[channel] = A(centre - double(A(centre)));
+        }
+    }
+}
+
+// What a channel's numbers are shifted and multiplied by.
+template <class T>
+struct Norm {
+    using A = acc_t<T>;
+    const A *mean, *variance, *rest;
+    double eps;
+    __device__ A rstd(int64_t channel) const { return A(1) / sqrt(variance[channel] + A(eps)); }
+};
+
+template <class T, bool last>
+__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 4)
+    batch_norm_kernel(T* y, const T* x, const T* weight, const T* bias, Norm<T> norm, Layout to, Layout from,
+                      Extents of) {
+    using A = acc_t<T>;
+    for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
+        const Span<last, mapped> span(of, index);
+        if (!span.inside) continue;
+        const int64_t channel = span.channel;
+        const A mean = norm.mean[channel], rest = norm.rest[channel];
+        const A scale = weight ? norm.rstd(channel) * to_acc(weight[channel]) : norm.rstd(channel);
+        const A shift = bias ? to_acc(bias[channel]) : A(0);
+        T held[mapped];
+        span.each(of, [&](int i, int64_t image, int64_t pixel) { held[i] = x[from.at(image, pixel, channel)]; });
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            y[to.at(image, pixel, channel)] = from_acc<T>((to_acc(held[i]) - mean - rest) * scale + shift);
+        });
+    }
+}
+
+// Sums of the gradient, and of it times the normalised numbers. parts: two of each [chunks, channels].
+template <class T, bool last>
+__global__ void __launch_bounds__(threads)
+    batch_norm_sums_kernel(acc_t<T>* parts, const T* g, const T* x, Norm<T> norm, Layout of_g, Layout of_x,
+                           Extents of) {
+    using A = acc_t<T>;
+    const int64_t plane = Span<last, summed>::chunks(of) * of.channels;
+    for (int64_t index = blockIdx.x; index < Span<last, summed>::spans(of); index += gridDim.x) {
+        const Span<last, summed> span(of, index);
+        const int64_t channel = span.inside ? span.channel : 0;
+        const A mean = norm.mean[channel], rest = norm.rest[channel], rstd = norm.rstd(channel);
+        A sum = 0, product = 0;
+        T held_g[summed], held_x[summed];
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            held_g[i] = g[of_g.at(image, pixel, channel)];
+            held_x[i] = x[of_x.at(image, pixel, channel)];
+        });
+        span.each(of, [&](int i, int64_t, int64_t) {
+            sum += to_acc(held_g[i]);
+            product += to_acc(held_g[i]) * ((to_acc(held_x[i]) - mean - rest) * rstd);
+        });
+        sum = Span<last, summed>::sum(sum);
+        product = Span<last, summed>::sum(product);
+        if (span.tells()) {
+            A* own = parts + span.chunk * of.channels + channel;
+            own[0] = sum, own[plane] = product;
+        }
+    }
+}
+
+// A block has a channel. sums: [2, channels].
+template <class T>
+__global__ void __launch_bounds__(threads)
+    add_channel_sums_kernel(T* dweight, T* dbias, acc_t<T>* sums, const acc_t<T>* parts, int64_t chunks,
+                            int64_t channels) {
+    using A = acc_t<T>;
+    for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
+#pragma unroll
+        for (int which = 0; which < 2; ++which) {
+            A sum = 0;
+            for (int64_t chunk = threadIdx.x; chunk < chunks; chunk += threads) {
+                sum += parts[(which * chunks + chunk) * channels + channel];
+            }
+            sum = block_sum<threads>(sum);
+            if (threadIdx.x == 0) {
+                sums[which * channels + channel] = sum;
+                T* result = which ? dweight : dbias;
+                if (result) result[channel] = from_acc<T>(sum);
+            }
+        }
+    }
+}
+
+template <class T, bool last>
+__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
+    batch_norm_gradient_kernel(T* dx, const T* g, const T* x, const T* weight, const acc_t<T>* sums,
+                               Norm<T> norm, Layout to, Layout of_g, Layout of_x, Extents of) {
+    using A = acc_t<T>;
+    for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
+        const Span<last, mapped> span(of, index);
+        if (!span.inside) continue;
+        const int64_t channel = span.channel;
+        const A mean = norm.mean[channel], rest = norm.rest[channel], rstd = norm.rstd(channel);
+        const A scale = weight ? rstd * to_acc(weight[channel]) : rstd;
+        const A shift = sums[channel] / A(of.count()), slope = sums[of.channels + channel] / A(of.count());
+        T held_g[mapped], held_x[mapped];
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            held_g[i] = g[of_g.at(image, pixel, channel)];
+            held_x[i] = x[of_x.at(image, pixel, channel)];
+        });
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            const A normal = (to_acc(held_x[i]) - mean - rest) * rstd;
+            dx[to.at(image, pixel, channel)] = from_acc<T>((to_acc(held_g[i]) - shift - normal * slope) * scale);
+        });
+    }
+}
+
+}  // namespace
+
+// How many numbers of scratch memory a channel takes in the launchers below, for `sums` sums of each chunk.
+int64_t channel_chunks(int64_t batch, int64_t channels, int64_t pixels, bool channels_last) {
+    const Extents of{batch, channels, pixels};
+    return channels_last ? Span<true, summed>::chunks(of) : Span<false, summed>::chunks(of);
+}
+FUNCTION(channel_chunks);
+
+// mean, variance (biased) and what the mean has lost by rounding, of each channel of x: (batch, channels,
+// pixels), none of them 0. Strides are of images, pixels and channels, in elements. parts: [3, channel_chunks,
+// channels].
+template <class T>
+void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>* parts, const T* x,
+                   int64_t batch, int64_t channels, int64_t pixels, int64_t x_image, int64_t x_pixel,
+                   int64_t x_channel, cudaStream_t stream) {
+    const Extents of{batch, channels, pixels};
+    if (of.count() * channels == 0) return;
+    const Layout layout{x_image, x_pixel, x_channel};
+    for_layout(layout, [&](auto last) {
+        using Part = Span<decltype(last)::value, summed>;
+        LAUNCH_AS("batch_moments_kernel", (batch_moments_kernel<T, decltype(last)::value>),
+                  blocks_for(Part::spans(of), 1), threads, 0, stream, parts, x, layout, of);
+        LAUNCH(combine_moments_kernel<acc_t<T>>, blocks_for(channels, 1), threads, 0, stream, mean, variance, rest,
+               parts, Part::chunks(of), int64_t(Part::length), channels, of.count());
+    });
+}
+LAUNCHER(batch_moments);
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias. weight and bias may be null.
+template <class T>
+void batch_norm(T* y, const T* x, const T* weight, const T* bias, const acc_t<T>* mean,
+                const acc_t<T>* variance, const acc_t<T>* rest, int64_t batch, int64_t channels, int64_t pixels,
+                int64_t y_image, int64_t y_pixel, int64_t y_channel, int64_t x_image, int64_t x_pixel,
+                int64_t x_channel, double eps, cudaStream_t stream) {
+    const Extents of{batch, channels, pixels};
+    if (of.count() * channels == 0) return;
+    const Layout to{y_image, y_pixel, y_channel}, from{x_image, x_pixel, x_channel};
+    const Norm<T> norm{mean, variance, rest, eps};
+    for_layout(from, [&](auto last) {
+        LAUNCH_AS("batch_norm_kernel", (batch_norm_kernel<T, decltype(last)::value>),
+                  blocks_for(Span<decltype(last)::value, mapped>::spans(of), 1), threads, 0, stream, y, x, weight, bias,
+                  norm, to, from, of);
+    });
+}
+LAUNCHER(batch_norm);
+
+// The gradients, through the moments as well. dx, dweight and dbias may be null. sums: [2, channels]; parts:
+// [2, channel_chunks of x's layout, channels].
+template <class T>
+void batch_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* sums, acc_t<T>* parts, const T* g, const T* x,
+                         const T* weight, const acc_t<T>* mean, const acc_t<T>* variance, const acc_t<T>* rest,
+                         int64_t batch, int64_t channels, int64_t pixels, int64_t dx_image, int64_t dx_pixel,
+                         int64_t dx_channel, int64_t g_image, int64_t g_pixel, int64_t g_channel,
+                         int64_t x_image, int64_t x_pixel, int64_t x_channel, double eps,
+                         cudaStream_t stream) {
+    const Extents of{batch, channels, pixels};
+    if (of.count() * channels == 0) return;
+    const Layout to{dx_image, dx_pixel, dx_channel}, of_g{g_image, g_pixel, g_channel};
+    const Layout of_x{x_image, x_pixel, x_channel};
+    const Norm<T> norm{mean, variance, rest, eps};
+    for_layout(of_x, [&](auto last) {
+        constexpr bool is_last = decltype(last)::value;
+        using Summed = Span<is_last, summed>;
+        LAUNCH_AS("batch_norm_sums_kernel", (batch_norm_sums_kernel<T, is_last>),
+                  blocks_for(Summed::spans(of), 1), threads, 0, stream, parts, g, x, norm, of_g, of_x, of);
+        LAUNCH(add_channel_sums_kernel<T>, blocks_for(channels, 1), threads, 0, stream, dweight, dbias, sums,
+               parts, Summed::chunks(of), channels);
+        if (dx) {
+            LAUNCH_AS("batch_norm_gradient_kernel", (batch_norm_gradient_kernel<T, is_last>),
+                      blocks_for(Span<is_last, mapped>::spans(of), 1), threads, 0, stream, dx, g, x, weight, sums, norm, to, of_g, of_x, of);
+        }
+    });
+}
+LAUNCHER(batch_norm_backward);

@@ -1,0 +1,87 @@
+"""Batch norm by the package's own kernels (kernels/batch_norm.cu), wherever pixels and channels lie:
+results lie as what they are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator
+from tapegrad.core.kernels import ask, kernel, launch
+from tapegrad.core.memory import Array
+from tapegrad.ops.common.image_memory import empty_images, lies_channels_last, pixel_strides
+
+Strides = tuple[int, int, int]
+
+
+def _sizes(x: Array) -> tuple[int, int, int]:
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
+
+
+def _lying(device: Device, x: Array) -> tuple[Any, Strides]:
+    """The array, copied only where its pixels do not follow each other, and its strides."""
+    strides = pixel_strides(x)
+    if strides is None or min(strides) < 0:
+        x = device.ops["contiguous"](x)
+        strides = pixel_strides(x)
+        assert strides is not None
+    return x, strides
+
+
+def _parts(device: Device, x: Array, strides: Strides, each: int) -> Any:
+    chunks = ask(device, "channel_chunks", *_sizes(x), strides[2] == 1)
+    return device.ops["empty"]((each, chunks, x.shape[1]), accumulator(x.dtype))
+
+
+def _alike(device: Device, x: Array) -> tuple[Any, Strides]:
+    y = empty_images(device, x.shape, x.dtype, lies_channels_last(x))
+    strides = pixel_strides(y)
+    assert strides is not None
+    return y, strides
+
+
+@kernel("batch_moments", contiguous="")
+def _batch_moments_kernel(device: Device, x: Array) -> Any:
+    if not x.size:
+        return NotImplemented
+    x, strides = _lying(device, x)
+    empty, kind = device.ops["empty"], accumulator(x.dtype)
+    mean, variance, rest = (empty((x.shape[1],), kind) for _ in range(3))
+    parts = _parts(device, x, strides, 3)
+    launch(
+        device, "batch_moments", x.dtype, mean, variance, rest, parts, x, *_sizes(x), *strides
+    )
+    return mean, variance, rest
+
+
+@kernel("batch_norm", contiguous="weight bias")
+def _batch_norm_kernel(
+    device: Device, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
+) -> Any:
+    (y, made), (x, strides) = _alike(device, x), _lying(device, x)
+    launch(
+        device, "batch_norm", x.dtype, y, x, weight, bias, *moments, *_sizes(x), *made, *strides,
+        float(eps),
+    )  # fmt: skip
+    return y
+
+
+@kernel("batch_norm_backward", contiguous="weight")
+def _batch_norm_backward_kernel(
+    device: Device, g: Array, x: Array, weight: Array, *, moments: Any, eps: float,
+    needs: tuple[bool, ...],
+) -> Any:  # fmt: skip
+    if not x.size:
+        return NotImplemented
+    empty = device.ops["empty"]
+    dx, made = _alike(device, x)
+    (g, of_g), (x, of_x) = _lying(device, g), _lying(device, x)
+    dweight, dbias = (empty((x.shape[1],), x.dtype) for _ in range(2))
+    sums, parts = empty((2, x.shape[1]), accumulator(x.dtype)), _parts(device, x, of_x, 2)
+    results = (dx if needs[0] else None, dweight, dbias)
+    launch(
+        device, "batch_norm_backward", x.dtype, *results, sums, parts, g, x, weight, *moments,
+        *_sizes(x), *made, *of_g, *of_x, float(eps),
+    )  # fmt: skip
+    return results
