@@ -108,7 +108,7 @@ LAYOUTS = {
 }
 LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
     "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large<bfloat16>, "
-    f"{str(a).lower()}, {str(b).lower()}>"
+    f"Matrices<bfloat16, {str(a).lower()}>, Matrices<bfloat16, {str(b).lower()}>>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
 
@@ -181,9 +181,11 @@ def tensor_codes() -> dict[str, MachineCode]:
     """The innermost loops of the large kernels in kernels/matmul_tensor.cuh. Raises ToolMissing."""
     found = machine_code(LARGE, loop="HMMA")
     chosen = {}
-    for layout, (a, b) in LAYOUTS.items():
-        (chosen[layout],) = (code for name, code in found.items() if f"Lb{a:d}ELb{b:d}E" in name)
-    return chosen
+    for name, code in found.items():  # of equal factors, the second is told by the first
+        along_k = [flag == "1" for flag in re.findall(r"Lb([01])E", name)]
+        (layout,) = (k for k, v in LAYOUTS.items() if v == (along_k[0], along_k[-1]))
+        chosen[layout] = code
+    return {layout: chosen[layout] for layout in LAYOUTS}
 
 
 def hopper_codes(operation: str = "HGMMA") -> dict[str, MachineCode]:

@@ -3,7 +3,9 @@
 //
 // Moments: a block finds the mean of a chunk, then sums the distances from it and their squares, of numbers
 // that are in registers, so that memory is read once; a second kernel combines chunks in double (Chan, Golub &
-// LeVeque 1983). What the mean loses by rounding is kept, too, for distances from it.
+// LeVeque 1983). What the mean loses by rounding is kept, too, for distances from it. Squares are added up as
+// they are, and of distances times a power of two, which are used where the others overflow (Blue 1978); so
+// the standard deviation is always in range, if the variance is not.
 #include "channels.cuh"
 
 namespace {
@@ -11,7 +13,11 @@ namespace {
 // Numbers of a thread, where they are summed and where each is mapped to another.
 constexpr int summed = 16, mapped = 8;
 
-// parts: three of each [chunks, channels].
+// Squares of what is smaller by this do not overflow.
+template <class A>
+constexpr A smaller = sizeof(A) == 8 ? A(0x1p-600) : A(0x1p-80);
+
+// parts: four of each [chunks, channels].
 template <class T, bool last>
 __global__ void __launch_bounds__(threads)
     batch_moments_kernel(acc_t<T>* parts, const T* x, Layout layout, Extents of) {
@@ -26,17 +32,19 @@ __global__ void __launch_bounds__(threads)
         A sum = 0;
         span.each(of, [&](int i, int64_t, int64_t) { sum += to_acc(held[i]); });
         const A centre = Span<last, summed>::sum(sum) / A(span.numbers(of));
-        A distances = 0, squares = 0;
+        A distances = 0, squares = 0, small_squares = 0;
         span.each(of, [&](int i, int64_t, int64_t) {
             const A distance = to_acc(held[i]) - centre;
             distances += distance;
             squares += distance * distance;
+            small_squares += (distance * smaller<A>) * (distance * smaller<A>);
         });
         distances = Span<last, summed>::sum(distances);
         squares = Span<last, summed>::sum(squares);
+        small_squares = Span<last, summed>::sum(small_squares);
         if (span.tells()) {
             A* own = parts + span.chunk * of.channels + span.channel;
-            own[0] = centre, own[plane] = distances, own[2 * plane] = squares;
+            own[0] = centre, own[plane] = distances, own[2 * plane] = squares, own[3 * plane] = small_squares;
         }
     }
 }
@@ -44,8 +52,9 @@ __global__ void __launch_bounds__(threads)
 // A block has a channel.
 template <class A>
 __global__ void __launch_bounds__(threads)
-    combine_moments_kernel(A* mean, A* variance, A* rest, const A* parts, int64_t chunks, int64_t length,
-                           int64_t channels, int64_t count) {
+    combine_moments_kernel(A* mean, A* variance, A* rest, A* deviation, const A* parts, int64_t chunks,
+                           int64_t length, int64_t channels, int64_t count) {
+    constexpr double scale = smaller<A>;
     const int64_t plane = chunks * channels;
     for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
         double sum = 0;
@@ -55,17 +64,23 @@ __global__ void __launch_bounds__(threads)
             sum += numbers * double(part[0]) + double(part[plane]);
         }
         const double centre = block_sum<threads>(sum) / double(count);
-        double squares = 0;
+        double squares = 0, small_squares = 0;
         for (int64_t chunk = threadIdx.x; chunk < chunks; chunk += threads) {
             const A* part = parts + chunk * channels + channel;
             const double numbers = double(min(length, count - chunk * length));
-            const double off = double(part[0]) - centre;  // squares are about part[0]
-            squares += double(part[2 * plane]) + off * (2 * double(part[plane]) + numbers * off);
+            const double off = double(part[0]) - centre, distances = double(part[plane]);  // from part[0]
+            squares += double(part[2 * plane]) + off * (2 * distances + numbers * off);
+            const double small = off * scale;
+            small_squares += double(part[3 * plane]) + small * (2 * (distances * scale) + numbers * small);
         }
         squares = block_sum<threads>(squares);
+        small_squares = block_sum<threads>(small_squares);
         if (threadIdx.x == 0) {
+            const double spread = (squares < 0 ? 0 : squares) / double(count);
+            const bool overflows = squares - squares != 0;
             mean[channel] = A(centre);
-            variance[channel] = A((squares < 0 ? 0 : squares) / double(count));
+            variance[channel] = A(spread);
+            deviation[channel] = A(overflows ? sqrt(small_squares / double(count)) / scale : sqrt(spread));
             rest[channel] = A(centre - double(A(centre)));
         }
     }
@@ -75,13 +90,13 @@ __global__ void __launch_bounds__(threads)
 template <class T>
 struct Norm {
     using A = acc_t<T>;
-    const A *mean, *variance, *rest;
-    double eps;
-    __device__ A rstd(int64_t channel) const { return A(1) / sqrt(variance[channel] + A(eps)); }
+    const A *mean, *rest, *deviation;
+    double root;  // of eps
+    __device__ A rstd(int64_t channel) const { return A(1) / hypot(deviation[channel], A(root)); }
 };
 
 template <class T, bool last>
-__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 4)
+__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
     batch_norm_kernel(T* y, const T* x, const T* weight, const T* bias, Norm<T> norm, Layout to, Layout from,
                       Extents of) {
     using A = acc_t<T>;
@@ -186,12 +201,12 @@ int64_t channel_chunks(int64_t batch, int64_t channels, int64_t pixels, bool cha
 }
 FUNCTION(channel_chunks);
 
-// mean, variance (biased) and what the mean has lost by rounding, of each channel of x: (batch, channels,
-// pixels), none of them 0. Strides are of images, pixels and channels, in elements. parts: [3, channel_chunks,
-// channels].
+// mean, variance (biased), what the mean has lost by rounding, and the root of the variance, of each channel of
+// x: (batch, channels, pixels), none of them 0. Strides are of images, pixels and channels, in elements. parts:
+// [4, channel_chunks, channels].
 template <class T>
-void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>* parts, const T* x,
-                   int64_t batch, int64_t channels, int64_t pixels, int64_t x_image, int64_t x_pixel,
+void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>* deviation,
+                   acc_t<T>* parts, const T* x, int64_t batch, int64_t channels, int64_t pixels, int64_t x_image, int64_t x_pixel,
                    int64_t x_channel, cudaStream_t stream) {
     const Extents of{batch, channels, pixels};
     if (of.count() * channels == 0) return;
@@ -201,21 +216,21 @@ void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>*
         LAUNCH_AS("batch_moments_kernel", (batch_moments_kernel<T, decltype(last)::value>),
                   blocks_for(Part::spans(of), 1), threads, 0, stream, parts, x, layout, of);
         LAUNCH(combine_moments_kernel<acc_t<T>>, blocks_for(channels, 1), threads, 0, stream, mean, variance, rest,
-               parts, Part::chunks(of), int64_t(Part::length), channels, of.count());
+               deviation, parts, Part::chunks(of), int64_t(Part::length), channels, of.count());
     });
 }
 LAUNCHER(batch_moments);
 
-// y = (x - mean) / sqrt(variance + eps) * weight + bias. weight and bias may be null.
+// y = (x - mean) / sqrt(deviation^2 + eps) * weight + bias. weight and bias may be null.
 template <class T>
 void batch_norm(T* y, const T* x, const T* weight, const T* bias, const acc_t<T>* mean,
-                const acc_t<T>* variance, const acc_t<T>* rest, int64_t batch, int64_t channels, int64_t pixels,
+                const acc_t<T>* rest, const acc_t<T>* deviation, int64_t batch, int64_t channels, int64_t pixels,
                 int64_t y_image, int64_t y_pixel, int64_t y_channel, int64_t x_image, int64_t x_pixel,
                 int64_t x_channel, double eps, cudaStream_t stream) {
     const Extents of{batch, channels, pixels};
     if (of.count() * channels == 0) return;
     const Layout to{y_image, y_pixel, y_channel}, from{x_image, x_pixel, x_channel};
-    const Norm<T> norm{mean, variance, rest, eps};
+    const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
     for_layout(from, [&](auto last) {
         LAUNCH_AS("batch_norm_kernel", (batch_norm_kernel<T, decltype(last)::value>),
                   blocks_for(Span<decltype(last)::value, mapped>::spans(of), 1), threads, 0, stream, y, x, weight, bias,
@@ -228,7 +243,7 @@ LAUNCHER(batch_norm);
 // [2, channel_chunks of x's layout, channels].
 template <class T>
 void batch_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* sums, acc_t<T>* parts, const T* g, const T* x,
-                         const T* weight, const acc_t<T>* mean, const acc_t<T>* variance, const acc_t<T>* rest,
+                         const T* weight, const acc_t<T>* mean, const acc_t<T>* rest, const acc_t<T>* deviation,
                          int64_t batch, int64_t channels, int64_t pixels, int64_t dx_image, int64_t dx_pixel,
                          int64_t dx_channel, int64_t g_image, int64_t g_pixel, int64_t g_channel,
                          int64_t x_image, int64_t x_pixel, int64_t x_channel, double eps,
@@ -237,7 +252,7 @@ void batch_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* sums, acc_t<T>* 
     if (of.count() * channels == 0) return;
     const Layout to{dx_image, dx_pixel, dx_channel}, of_g{g_image, g_pixel, g_channel};
     const Layout of_x{x_image, x_pixel, x_channel};
-    const Norm<T> norm{mean, variance, rest, eps};
+    const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
     for_layout(of_x, [&](auto last) {
         constexpr bool is_last = decltype(last)::value;
         using Summed = Span<is_last, summed>;

@@ -24,6 +24,7 @@ from kernel_table import (
 
 from tapegrad.ops.conv.sliding_window import Geometry, Windows, outputs
 from tapegrad.ops.pooling.avg_pool import Counts
+from tapegrad.ops.pooling.max_pool import _clipped
 
 Sizes = tuple[int, ...]
 
@@ -277,12 +278,11 @@ def batch_moments(draw: Draw) -> Iterator[Call]:
         x = draw.normal(n, c, pixels, mean=mean_of(index, draw))
         stored, strides = spread_like(x, last)
         chunks = draw.library.channel_chunks(n, c, pixels, strides[2] == 1)
-        found = [np.asarray(m, np.float64) for m in moments_of(x)[:2]] if n else [np.zeros(c)] * 2
+        mean, variance = moments_of(x)[:2] if n else (np.zeros(c),) * 2
         kind = draw.accumulator
-        results = [Out(m, kind) if n else Scratch(c, kind) for m in found]
-        lost = found[0] - found[0].astype(kind).astype(np.float64)
-        results.append(Out(lost, kind) if n else Scratch(c, kind))
-        yield [*results, Scratch(3 * chunks * c, kind), In(stored), n, c, pixels, *strides]
+        found = [mean, variance, mean - mean.astype(kind), np.sqrt(variance)]
+        results = [Out(wide(m), kind) if n else Scratch(c, kind) for m in found]
+        yield [*results, Scratch(4 * chunks * c, kind), In(stored), n, c, pixels, *strides]
 
 
 def normalised(draw: Draw, index: int) -> tuple[Any, ...]:
@@ -293,9 +293,10 @@ def normalised(draw: Draw, index: int) -> tuple[Any, ...]:
     bias = draw.normal(c) if index % 4 else None
     centre, spread, _ = moments_of(x) if n else (np.zeros(c),) * 3
     kind = draw.accumulator
-    mean, variance = (np.asarray(m).astype(kind) for m in (centre, spread))
+    mean, deviation = (np.asarray(m).astype(kind) for m in (centre, np.sqrt(spread)))
     rest = np.asarray(centre - mean).astype(kind)
-    return x, weight, bias, [In(mean), In(variance), In(rest)], [wide(m) for m in (mean, variance, rest)]
+    told = [wide(mean), wide(deviation) ** 2, wide(rest)]
+    return x, weight, bias, [In(mean), In(rest), In(deviation)], told
 
 
 def optional(x: np.ndarray | None) -> In | None:
@@ -365,13 +366,26 @@ def window_numbers(size: Sequence[int], windows: tuple[Windows, ...]) -> list[in
     return [n for sizes in (size, kernel, out, *rest) for n in sizes]
 
 
-@row("max_pool", exact=True)
+def beside_the_border(
+    where: np.ndarray, size: Sequence[int], windows: tuple[Windows, ...]
+) -> np.ndarray:
+    """What a window that lies in the border alone finds: not the largest beside it, but the first."""
+    elements, without = zip(*map(_clipped, size, windows), strict=True)
+    place, alone = np.zeros((), int), np.zeros((), bool)
+    for n, indices, none in zip(size, elements, without, strict=True):
+        place = np.add.outer(place * n, indices[0].reshape(-1))
+        alone = np.logical_or.outer(alone, none)
+    return np.where(alone, place, where)
+
+
+@row("max_pool")
 def max_pool(draw: Draw) -> Iterator[Call]:
     for number, (x, windows, last) in enumerate(pools(draw)):
         x = np.round(wide(x)).astype(draw.dtype)  # with equals
         if number % 2 and x.size > 20:
             x.flat[::7], x.flat[5::11] = np.nan, -np.inf
         y, where = reference("max_pool", x, windows=windows)
+        where = beside_the_border(where, x.shape[2:], windows)
         (stored, strides), (made, steps), (places, _) = (by_channels(a, last) for a in (x, y, where))
         yield [
             Out(made), Out(places, np.int64), In(stored), *x.shape[:2],

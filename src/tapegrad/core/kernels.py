@@ -221,6 +221,7 @@ def kernel(
     *,
     floats: str | None = None,
     contiguous: str | None = None,
+    elementwise: bool = False,
     types: Sequence[str] = ("cuda", "emulated"),
 ) -> Callable:
     """Declare ``f(device, *arrays, **parameters)``, which launches a kernel, as the way primitive
@@ -229,7 +230,8 @@ def kernel(
     It is called where the arrays ``floats`` (their names with spaces between; all by default) are
     floating-point and of one dtype; elsewhere the plain body runs, as it does when ``f`` returns
     NotImplemented. The arrays ``contiguous`` (all by default) come contiguous. None may stand for
-    any array but the first.
+    any array but the first. elementwise: images that all have their channels last in memory come as
+    they lie, and so does the result.
     """
 
     def register(f: Callable) -> Callable:
@@ -252,6 +254,10 @@ def kernel(
                         return NotImplemented
                 elif array.dtype != dtype:
                     return NotImplemented
+            if elementwise and all(map(_lies_channels_last, arrays)):
+                inner = range(2, arrays[0].ndim)
+                result = f(device, *(a.transpose(0, *inner, 1) for a in arrays), **parameters)
+                return result.transpose(0, -1, *(i - 1 for i in inner))
             for i in range(len(arrays)) if packed is None else packed:
                 array = arrays[i]
                 if array is not None and not array.flags.c_contiguous:
@@ -262,6 +268,12 @@ def kernel(
         return f
 
     return register
+
+
+def _lies_channels_last(x: Array) -> bool:
+    if x.ndim < 3 or x.flags.c_contiguous:
+        return False
+    return x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous
 
 
 @contextmanager

@@ -76,9 +76,11 @@ def launches(
     parameters, and for other arrays than floats of one dtype its plain body runs."""
     launcher = name if name.endswith("_backward") else f"{name}_forward"
     of = " ".join(dtypes.values()).split()
-    floats = [i.name for i in Signature(text).inputs if i.name not in of]
+    inputs = Signature(text).inputs
+    floats = [i.name for i in inputs if i.name not in of]
     run = launching(launcher, text, asked=asked, **dtypes)
-    kernel(name, floats=" ".join(floats))(run)
+    elementwise = {i.sizes for i in inputs} == {("*n",)}
+    kernel(name, floats=" ".join(floats), elementwise=elementwise)(run)
 
 
 def _shape(item: Item, inputs: Sequence[Item], asked: Mapping[str, str]) -> str:

@@ -43,25 +43,27 @@ def _alike(device: Device, x: Array) -> tuple[Any, Strides]:
 
 @kernel("batch_moments", contiguous="")
 def _batch_moments_kernel(device: Device, x: Array) -> Any:
+    """The body's, and the root of the variance, which does not overflow."""
     if not x.size:
         return NotImplemented
     x, strides = _lying(device, x)
     empty, kind = device.ops["empty"], accumulator(x.dtype)
-    mean, variance, rest = (empty((x.shape[1],), kind) for _ in range(3))
-    parts = _parts(device, x, strides, 3)
-    launch(
-        device, "batch_moments", x.dtype, mean, variance, rest, parts, x, *_sizes(x), *strides
-    )
-    return mean, variance, rest
+    moments = tuple(empty((x.shape[1],), kind) for _ in range(4))
+    parts = _parts(device, x, strides, 4)
+    launch(device, "batch_moments", x.dtype, *moments, parts, x, *_sizes(x), *strides)
+    return moments
 
 
 @kernel("batch_norm", contiguous="weight bias")
 def _batch_norm_kernel(
     device: Device, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
 ) -> Any:
+    if len(moments) < 4:
+        return NotImplemented
+    mean, _, rest, deviation = moments
     (y, made), (x, strides) = _alike(device, x), _lying(device, x)
     launch(
-        device, "batch_norm", x.dtype, y, x, weight, bias, *moments, *_sizes(x), *made, *strides,
+        device, "batch_norm", x.dtype, y, x, weight, bias, mean, rest, deviation, *_sizes(x), *made, *strides,
         float(eps),
     )  # fmt: skip
     return y
@@ -72,8 +74,9 @@ def _batch_norm_backward_kernel(
     device: Device, g: Array, x: Array, weight: Array, *, moments: Any, eps: float,
     needs: tuple[bool, ...],
 ) -> Any:  # fmt: skip
-    if not x.size:
+    if not x.size or len(moments) < 4:
         return NotImplemented
+    mean, _, rest, deviation = moments
     empty = device.ops["empty"]
     dx, made = _alike(device, x)
     (g, of_g), (x, of_x) = _lying(device, g), _lying(device, x)
@@ -81,7 +84,7 @@ def _batch_norm_backward_kernel(
     sums, parts = empty((2, x.shape[1]), accumulator(x.dtype)), _parts(device, x, of_x, 2)
     results = (dx if needs[0] else None, dweight, dbias)
     launch(
-        device, "batch_norm_backward", x.dtype, *results, sums, parts, g, x, weight, *moments,
-        *_sizes(x), *made, *of_g, *of_x, float(eps),
+        device, "batch_norm_backward", x.dtype, *results, sums, parts, g, x, weight, mean, rest,
+        deviation, *_sizes(x), *made, *of_g, *of_x, float(eps),
     )  # fmt: skip
     return results

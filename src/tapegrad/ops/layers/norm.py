@@ -180,7 +180,7 @@ def channelwise(v: Any, x: Any) -> Any:
 @to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel, and what the mean has lost by rounding. In
-    float32 for 16-bit floats."""
+    float32 for 16-bit floats. (A kernel may tell more.)"""
     centre = _channel_mean(x)
     distances = x - channelwise(centre, x)
     rest = _channel_mean(distances)
@@ -220,7 +220,7 @@ def batch_norm_backward(
 ) -> tuple:
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
     count = x.size // x.shape[1]
-    centre, spread, rest = moments
+    centre, spread, rest, *_ = moments
     h = _channel_distances(x, centre, rest)
     rstd = _inverse_spread(xp, h, spread, eps)
     h *= channelwise(rstd, x)
@@ -247,7 +247,7 @@ def _batch_norm(
     xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
 ) -> Array:
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
-    centre, spread, rest = moments
+    centre, spread, rest, *_ = moments
     y = _channel_distances(x, centre, rest)
     scale = _inverse_spread(xp, y, spread, eps)
     y = times(y, channelwise(scale if weight is None else scale * weight, x))

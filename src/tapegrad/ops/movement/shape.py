@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core import formats
 from tapegrad.core.memory import Array, shares, window
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
@@ -245,8 +246,19 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def contiguous_tensor(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself if its elements lie in row-major order in memory, else a copy that does."""
+    """The tensor itself if its elements lie in row-major order in memory, else a copy that does.
+    memory_format: on GPUs, ``channels_last`` puts the channels of (n, c, h, w) behind the others
+    (``channels_last_3d``: of five dimensions); elsewhere it is ``contiguous_format``."""
+    if memory_format in _RANKS and input.ndim == _RANKS[memory_format] and input._device.type != "cpu":
+        if input.is_contiguous(memory_format):
+            return input
+        inner = range(2, input.ndim)
+        moved = contiguous_tensor(permute(input, (0, *inner, 1)))
+        return permute(moved, (0, -1, *(i - 1 for i in inner)))
     return input if input.is_contiguous() else clone(input)
+
+
+_RANKS = {formats.channels_last: 4, formats.channels_last_3d: 5}
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

@@ -13,7 +13,7 @@ from tapegrad.ops.common.arguments import named_dtype, require_tensor
 from tapegrad.ops.common.operands import named
 from tapegrad.ops.pointwise.elementwise import cast
 
-from .shape import clone
+from .shape import clone, contiguous_tensor
 
 
 @primitive(
@@ -67,6 +67,8 @@ def to(
         kind = named_dtype("to", dtype)
         if kind != self.dtype:
             result = cast(result, dtype=kind)
+    if memory_format is not None and memory_format.startswith("channels_last"):
+        result = contiguous_tensor(result, memory_format)
     return clone(self) if copy and result is self else result
 
 
