@@ -247,8 +247,8 @@ def convolution_weight_direct(draw: Draw) -> Iterator[Call]:
 
 # ---- batch norm ----
 
-# (batch, channels, pixels, channels last): chunks that are whole and not, more channels than a warp has
-# lanes, more images than a thread has numbers, and more blocks than run at once.
+# (batch, channels, pixels, channels last): chunks that are whole and not, more channels than a warp
+# has lanes, more images than a thread has numbers, and more blocks than run at once.
 SPREAD = [
     (0, 3, 4, False), (1, 1, 2, False), (3, 5, 7, False), (3, 5, 7, True), (2, 3, 4100, False),
     (300, 3, 1, True), (2, 33, 100, True), (40, 9, 15, False), (5, 70, 64, True),
@@ -326,12 +326,15 @@ def batch_norm_backward(draw: Draw) -> Iterator[Call]:
         chunks = draw.library.channel_chunks(n, c, pixels, strides[2] == 1)
         if n:
             needs = (True,) * 3
-            found = reference("batch_norm_backward", g, x, weight, moments=moments, eps=EPS, needs=needs)
+            found = reference(
+                "batch_norm_backward", g, x, weight, moments=moments, eps=EPS, needs=needs
+            )
         else:
             found = (wide(x), np.zeros(0), np.zeros(0))
         dx, steps = spread_like(found[0], last)
-        results = [Out(dx), Out(found[1]), Out(found[2])]
-        results[index % 3] = results[index % 3] if index > 5 and n else None  # type: ignore[call-overload]
+        results: list[Out | None] = [Out(dx), Out(found[1]), Out(found[2])]
+        if index < 6 or not n:  # one that nobody needs
+            results[index % 3] = None
         yield [
             *results, Scratch(2 * c, kind), Scratch(2 * chunks * c, kind), In(gradients), In(stored),
             optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, EPS,
@@ -341,7 +344,9 @@ def batch_norm_backward(draw: Draw) -> Iterator[Call]:
 # ---- pooling ----
 
 
-def pools(draw: Draw, dilated: bool = True) -> Iterator[tuple[np.ndarray, tuple[Windows, ...], bool]]:
+def pools(
+    draw: Draw, dilated: bool = True
+) -> Iterator[tuple[np.ndarray, tuple[Windows, ...], bool]]:
     """x, its windows, and whether channels are last: windows apart and overlapping, in the border
     and beyond it, and, dilated, some that lie in the border alone."""
     for last, (n, c, *size), kernel, stride, padding, dilation, ceil_mode in (
@@ -369,7 +374,7 @@ def window_numbers(size: Sequence[int], windows: tuple[Windows, ...]) -> list[in
 def beside_the_border(
     where: np.ndarray, size: Sequence[int], windows: tuple[Windows, ...]
 ) -> np.ndarray:
-    """What a window that lies in the border alone finds: not the largest beside it, but the first."""
+    """What windows that lie in the border alone find: not the largest beside them, but the first."""
     elements, without = zip(*map(_clipped, size, windows), strict=True)
     place, alone = np.zeros((), int), np.zeros((), bool)
     for n, indices, none in zip(size, elements, without, strict=True):
@@ -386,7 +391,9 @@ def max_pool(draw: Draw) -> Iterator[Call]:
             x.flat[::7], x.flat[5::11] = np.nan, -np.inf
         y, where = reference("max_pool", x, windows=windows)
         where = beside_the_border(where, x.shape[2:], windows)
-        (stored, strides), (made, steps), (places, _) = (by_channels(a, last) for a in (x, y, where))
+        (stored, strides), (made, steps), (places, _) = (
+            by_channels(a, last) for a in (x, y, where)
+        )
         yield [
             Out(made), Out(places, np.int64), In(stored), *x.shape[:2],
             *window_numbers(x.shape[2:], windows), *strides, *steps,
@@ -400,7 +407,9 @@ def max_pool_backward(draw: Draw) -> Iterator[Call]:
         y, where = reference("max_pool", x, windows=windows)
         g = draw.integers(*y.shape)
         dx = reference("max_pool_backward", g, where, size=x.shape[2:], windows=windows)
-        (made, steps), (stored, strides), (places, _) = (by_channels(a, last) for a in (dx, g, where))
+        (made, steps), (stored, strides), (places, _) = (
+            by_channels(a, last) for a in (dx, g, where)
+        )
         yield [
             Out(made), In(stored), In(places.astype(np.int64)), *x.shape[:2],
             *window_numbers(x.shape[2:], windows), *steps, *strides,

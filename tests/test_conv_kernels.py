@@ -1,5 +1,5 @@
 """Convolution, pooling and batch norm by their own kernels: where they are used, that results and
-gradients are right however images lie, what is copied for them, and that no array of patches is made."""
+gradients are right however images lie, what is copied for them, and that no patches are made."""
 
 from __future__ import annotations
 
@@ -66,8 +66,14 @@ def close(found: Any, expected: Any, dtype: Any) -> None:
         np.testing.assert_allclose(mine, exact, rtol=2 * limit, atol=limit * (1 + abs(exact).max()))
 
 
-def results(
-    f: Any, shapes: Any, device: str, dtype: Any, made_of: Any, last: bool = False, twice: bool = False
+def numbers_of(
+    f: Any,
+    shapes: Any,
+    device: str,
+    dtype: Any,
+    made_of: Any,
+    last: bool = False,
+    twice: bool = False,
 ) -> list:
     """f's result, its gradients, and some of theirs, of numbers that ``made_of`` has."""
     leaves = [tg.tensor(drawn(*s, seed=i), device=device).to(made_of).to(dtype)
@@ -81,14 +87,14 @@ def results(
     found = tg.autograd.grad(y, leaves, g, create_graph=twice)
     if twice:
         total = (found[0] * found[0]).sum()
-        found = [*found, *tg.autograd.grad(total, [x for x in (leaves[1:] or [g])][:1])]
+        found = [*found, *tg.autograd.grad(total, (leaves[1:] or [g])[0])]
     return [wide(x) for x in (y, *found)]
 
 
 def agree(f: Any, shapes: Any, device: str, dtype: Any, **how: Any) -> None:
-    found = results(f, shapes, device, dtype, dtype, **how)
+    found = numbers_of(f, shapes, device, dtype, dtype, **how)
     how["last"] = False
-    close(found, results(f, shapes, "cpu", tg.float64, dtype, **how), dtype)
+    close(found, numbers_of(f, shapes, "cpu", tg.float64, dtype, **how), dtype)
 
 
 # ---- convolution ----
@@ -188,7 +194,10 @@ def test_empty_batches_have_gradients() -> None:
 
 @DEVICES
 def test_no_array_of_patches_is_made(device: str) -> None:
-    x, weight = tg.tensor(drawn(2, 8, 32, 32), device=device), tg.tensor(drawn(8, 8, 5, 5), device=device)
+    x, weight = (
+        tg.tensor(drawn(2, 8, 32, 32), device=device),
+        tg.tensor(drawn(8, 8, 5, 5), device=device),
+    )
     x, weight = x.to(tg.bfloat16).requires_grad_(), weight.to(tg.bfloat16).requires_grad_()
     F.conv2d(x, weight, padding=2).sum().backward()  # what is made once
     tracemalloc.start()
@@ -283,7 +292,11 @@ class Block(nn.Module):
 
 def resnet18(width: int) -> nn.Module:
     """For images of CIFAR-10 (He et al. 2016)."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
     channels = width
     for filters, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [Block(channels, filters, stride), Block(filters, filters, 1)]

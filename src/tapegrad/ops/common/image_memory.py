@@ -1,8 +1,10 @@
-"""How images (n, channels, *size) lie in memory, for kernels that read them there: pixel after pixel in
-each channel, or with the channels of a pixel beside each other (PyTorch's ``channels_last``)."""
+"""How images (n, channels, *size) lie in memory, for kernels that read them there: pixel after
+pixel in each channel, or the channels of a pixel beside each other (PyTorch's ``channels_last``).
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from tapegrad.core.devices import Device
@@ -41,11 +43,20 @@ def five_strides(x: Array) -> tuple[int, ...]:
     return (image, channel, *three(tuple(rest), 0))
 
 
-def pixel_strides(x: Array) -> tuple[int, int, int] | None:
-    """Of images, of all pixels in a row, and of channels, in elements; None if pixels of an image are
-    not at one distance from each other."""
-    image, channel, *_ = (s // x.itemsize for s in x.strides)
-    pixels = [(s // x.itemsize, n) for s, n in zip(x.strides[2:], x.shape[2:], strict=True) if n > 1]
-    if any(a != b * n for (a, _), (b, n) in zip(pixels, pixels[1:], strict=False)):
+def one_distance(x: Array, first: int, end: int) -> int | None:
+    """From one element to the next, all along these dimensions in row-major order, in elements; 0
+    where there is only one. None if they are not at one distance from each other."""
+    pairs = zip(x.strides[first:end], x.shape[first:end], strict=True)
+    steps = [(s // x.itemsize, n) for s, n in pairs if n > 1]
+    if any(a != b * n for (a, _), (b, n) in pairwise(steps)):
         return None
-    return image, pixels[-1][0] if pixels else 0, channel
+    return steps[-1][0] if steps else 0
+
+
+def pixel_strides(x: Array) -> tuple[int, int, int] | None:
+    """Of images, of pixels in a row, and of channels, in elements; None if the pixels of an image
+    are not at one distance from each other."""
+    pixel = one_distance(x, 2, x.ndim)
+    if pixel is None:
+        return None
+    return x.strides[0] // x.itemsize, pixel, x.strides[1] // x.itemsize

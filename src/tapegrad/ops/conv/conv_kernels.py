@@ -1,5 +1,5 @@
-"""Convolutions by the package's own kernels (kernels/conv.cu): on tensor cores, of 16-bit floats and of
-float32, and without an array of patches; in groups of few channels by one thread a result
+"""Convolutions by the package's own kernels: on tensor cores, of 16-bit floats and of float32, and
+without an array of patches (kernels/conv.cu); in groups of few channels by one thread a result
 (kernels/conv_direct.cu). Others, such as float64's, are products of matrices of patches."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tapegrad.ops.common.image_memory import (
     empty_images,
     five_strides,
     lies_channels_last,
+    one_distance,
     three,
 )
 
@@ -28,7 +29,7 @@ _FAR = 1 << 28  # what places in images stay below, border included
 
 
 def _is_for(size: Sizes, geometry: Geometry, *arrays: Array) -> bool:
-    """Whether there is something to compute, and the kernels can count places. size: the result's."""
+    """Whether there is something to compute, and kernels can count places. size: the result's."""
     places = [n * s + p for n, s, p in zip(size, geometry.stride, geometry.padding, strict=True)]
     empty = 0 in size or any(0 in x.shape for x in arrays)
     return not empty and len(size) <= DIMENSIONS and max(places) < _FAR
@@ -72,14 +73,9 @@ def _images(device: Device, x: Array, *, in_a_row: bool = False) -> Images:
     tight = x.shape[1] == 1 or y.strides[-1] == x.itemsize
     starts = [s for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
     packed = tight and not any(start % PACK for start in (address(x), *starts))
-    if packed and (not in_a_row or _follow_each_other(y)):
+    if packed and (not in_a_row or one_distance(y, 0, y.ndim - 1) is not None):
         return Images(y)
     return Images(packed_rows(device, x))
-
-
-def _follow_each_other(y: Array) -> bool:
-    strides = [(s, n) for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
-    return all(a == b * n for (a, _), (b, n) in zip(strides, strides[1:], strict=False))
 
 
 def packed_rows(device: Device, x: Array) -> Any:
@@ -104,7 +100,7 @@ def _convolved(
     device: Device, x: Array, weight: Any, bias: Any, shape: tuple, kernel: Sizes,
     geometry: Geometry, *, last: bool, transposed: bool,
 ) -> Any:  # fmt: skip
-    """Images of this shape by tensor cores: of x, and a weight (groups, filters, kernel, channels)."""
+    """Images of this shape by tensor cores, of a weight (groups, filters, kernel, channels)."""
     groups, size = geometry.groups, shape[2:]
     images = _images(device, x)
     channels, filters = x.shape[1] // groups, shape[1] // groups
@@ -188,10 +184,10 @@ def _convolution_weight_kernel(
     if not _by_tensor_cores(device, x, groups, channels, filters):
         if groups == 1 or channels > FEW:
             return NotImplemented
-        arrays, strides = (weight, x, y_grad), (*five_strides(x), *five_strides(y_grad))
         launch(
-            device, "convolution_weight_direct", x.dtype, *arrays, *sizes, *numbers, *strides
-        )
+            device, "convolution_weight_direct", x.dtype, weight, x, y_grad, *sizes, *numbers,
+            *five_strides(x), *five_strides(y_grad),
+        )  # fmt: skip
         return weight
     images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
     pack = PACK // x.itemsize
@@ -201,12 +197,6 @@ def _convolution_weight_kernel(
     arrays = (weight, images.array, gradients.array, workspace)
     launch(
         device, "convolution_weight", x.dtype, *arrays, *sizes, *numbers, *images.strides,
-        _pixel_stride(gradients.array),
+        one_distance(gradients.array, 0, y_grad.ndim - 1),
     )  # fmt: skip
     return weight
-
-
-def _pixel_stride(y: Array) -> int:
-    """Of images whose pixels lie in a row."""
-    steps = [s // y.itemsize for s, n in zip(y.strides[:-1], y.shape[:-1], strict=True) if n > 1]
-    return steps[-1] if steps else 0

@@ -1,5 +1,5 @@
-"""Batch norm by the package's own kernels (kernels/batch_norm.cu), wherever pixels and channels lie:
-results lie as what they are made of."""
+"""Batch norm by the package's own kernels (kernels/batch_norm.cu), wherever pixels and channels
+lie: results lie as what they are made of."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _batch_norm_kernel(
     mean, _, rest, deviation = moments
     (y, made), (x, strides) = _alike(device, x), _lying(device, x)
     launch(
-        device, "batch_norm", x.dtype, y, x, weight, bias, mean, rest, deviation, *_sizes(x), *made, *strides,
-        float(eps),
+        device, "batch_norm", x.dtype, y, x, weight, bias, mean, rest, deviation, *_sizes(x),
+        *made, *strides, float(eps),
     )  # fmt: skip
     return y
 

@@ -249,7 +249,11 @@ def contiguous_tensor(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if its elements lie in row-major order in memory, else a copy that does.
     memory_format: on GPUs, ``channels_last`` puts the channels of (n, c, h, w) behind the others
     (``channels_last_3d``: of five dimensions); elsewhere it is ``contiguous_format``."""
-    if memory_format in _RANKS and input.ndim == _RANKS[memory_format] and input._device.type != "cpu":
+    if (
+        memory_format in _RANKS
+        and input.ndim == _RANKS[memory_format]
+        and input._device.type != "cpu"
+    ):
         if input.is_contiguous(memory_format):
             return input
         inner = range(2, input.ndim)

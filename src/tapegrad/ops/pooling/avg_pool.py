@@ -128,7 +128,7 @@ def avg_pool(op: str, dims: int) -> Callable:
         if divisor_override == 0:
             raise RuntimeError(f"[{op}] divisor_override must not be 0")
         windows = windows_of(op, dims, x, kernel_size, stride, padding, 1, ceil_mode)
-        divisor = divisor_override
+        divisor: int | Counts | None = divisor_override
         if divisor is None:
             divisor = _divisor(x.shape[2:], windows, count_include_pad)
         return restore(_avg_pool(x, windows=windows, divisor=divisor))

@@ -1,5 +1,5 @@
-"""Pooling by the package's own kernels (kernels/pooling.cu), all dimensions at once, wherever images lie:
-results lie as what they are made of."""
+"""Pooling by the package's own kernels (kernels/pooling.cu), all dimensions at once, wherever
+images lie: results lie as what they are made of."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def _divisor(divisor: Any) -> tuple[int, bool]:
 
 
 @kernel("avg_pool", contiguous="")
-def _avg_pool_kernel(
-    device: Device, x: Array, *, windows: Sequence[Windows], divisor: Any
-) -> Any:
+def _avg_pool_kernel(device: Device, x: Array, *, windows: Sequence[Windows], divisor: Any) -> Any:
     shape = (*x.shape[:2], *_outputs(windows))
     y = empty_images(device, shape, x.dtype, lies_channels_last(x))
     launch(
