@@ -336,8 +336,8 @@ def batch_norm_backward(draw: Draw) -> Iterator[Call]:
         if index < 6 or not n:  # one that nobody needs
             results[index % 3] = None
         yield [
-            *results, Scratch(2 * c, kind), Scratch(2 * chunks * c, kind), In(gradients), In(stored),
-            optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, EPS,
+            *results, Scratch(2 * c, kind), Scratch(2 * chunks * c, kind), In(gradients),
+            In(stored), optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, EPS,
         ]  # fmt: skip
 
 
@@ -374,7 +374,7 @@ def window_numbers(size: Sequence[int], windows: tuple[Windows, ...]) -> list[in
 def beside_the_border(
     where: np.ndarray, size: Sequence[int], windows: tuple[Windows, ...]
 ) -> np.ndarray:
-    """What windows that lie in the border alone find: not the largest beside them, but the first."""
+    """What windows find that lie in the border alone: the first beside them, not the largest."""
     elements, without = zip(*map(_clipped, size, windows), strict=True)
     place, alone = np.zeros((), int), np.zeros((), bool)
     for n, indices, none in zip(size, elements, without, strict=True):

@@ -75,10 +75,14 @@ def test_no_fft():
 
 
 def test_row_major_only():
-    """channels_last is taken for contiguous_format"""
+    """channels_last is taken for contiguous_format, but on GPUs by `to` and `contiguous`"""
     shape = (1, 2, 3, 4)
     assert torch.empty(shape, memory_format=torch.channels_last).stride() == (24, 1, 8, 2)
     assert tg.empty(shape, memory_format=tg.channels_last).stride() == (24, 12, 4, 1)
+    assert tg.empty(shape).to(memory_format=tg.channels_last).stride() == (24, 12, 4, 1)
+    on_gpus = tg.empty(shape, device="emulated")
+    assert on_gpus.to(memory_format=tg.channels_last).stride() == (24, 1, 8, 2)
+    assert on_gpus.contiguous(memory_format=tg.channels_last).stride() == (24, 1, 8, 2)
     with pytest.raises(RuntimeError, match="memory_format"):
         tg.empty(1, 1, 1, 1, memory_format="channels_last")
 

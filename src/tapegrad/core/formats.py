@@ -1,4 +1,4 @@
-"""PyTorch's names for how a tensor lies in memory, of which there is one way: by rows."""
+"""PyTorch's names for how a tensor lies in memory: by rows, or with the channels of images last."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class layout(str):
 
 class memory_format(layout):
     """An order of dimensions in memory: ``contiguous_format`` is row-major, ``preserve_format`` the
-    input's own. ``channels_last`` and ``channels_last_3d`` are taken for ``contiguous_format``:
-    kernels read rows."""
+    input's own. ``channels_last`` and ``channels_last_3d`` are what ``to`` and ``contiguous`` make
+    of images on GPUs; else they are taken for ``contiguous_format``: loops read rows."""
 
     __slots__ = ()
 
