@@ -54,7 +54,8 @@ def _convolution(
     def flops(n: int, c: int, size: int, out: int) -> float:
         return 2.0 * 9 * n * c * out * size * size
 
-    return Case(name, name, _FILTERS, inputs, mine, flops, torch, depth=depth)
+    dtypes = ("float32", "float16", "bfloat16")  # those that tensor cores multiply
+    return Case(name, name, _FILTERS, inputs, mine, flops, torch, depth=depth, dtypes=dtypes)
 
 
 def _torch_gradient(t: Any, g: Any, x: Any, w: Any, of: int) -> Any:
@@ -77,6 +78,15 @@ def _thirds(x: Any) -> tuple[Windows, ...]:
 def _maxima_and_backward(ops: Any, g: Any, x: Any) -> Any:
     which = ops["max_along"](x, axis=3, windows=_halves(x))[1]
     return ops["max_along_backward"](g, which, size=x.shape[3], axis=3, windows=_halves(x))
+
+
+def _squares(x: Any) -> tuple[Windows, Windows]:
+    return Windows(x.shape[2] // 2, 2, 2), Windows(x.shape[3] // 2, 2, 2)
+
+
+def _pooled_and_backward(ops: Any, g: Any, x: Any) -> Any:
+    where = ops["max_pool"](x, windows=_squares(x))[1]
+    return ops["max_pool_backward"](g, where, size=x.shape[2:], windows=_squares(x))
 
 
 def _half_images(draw: Draw, n: int, c: int, size: int) -> tuple:
@@ -192,6 +202,27 @@ CASES = [
         _maxima_and_backward,
         lambda *shape: 2 * _elements(*shape),
         TorchGradient(lambda t, x: t.nn.functional.max_pool2d(x, (1, 2)), (1,), along=0),
+    ),
+    Case(
+        "max_pool",
+        "max_pool",
+        _SIZES,
+        partial(_images, 1),
+        lambda ops, x: ops["max_pool"](x, windows=_squares(x))[0],
+        _elements,
+        lambda t, x: t.nn.functional.max_pool2d(x, 2),
+    ),
+    Case(
+        "max_pool_and_backward",
+        "max_pool_backward",
+        _SIZES,
+        lambda draw, n, c, size: (
+            draw.normal(n, c, size // 2, size // 2),
+            _image(draw, n, c, size),
+        ),
+        _pooled_and_backward,
+        lambda *shape: 2 * _elements(*shape),
+        TorchGradient(lambda t, x: t.nn.functional.max_pool2d(x, 2), (1,), along=0),
     ),
     Case(
         "avg_pool",

@@ -54,13 +54,16 @@ def _batch_moments_kernel(device: Device, x: Array) -> Any:
     return moments
 
 
+def _told(device: Device, mean: Any, variance: Any, rest: Any, deviation: Any = None) -> tuple:
+    """The moments that kernels take; those of the body lack the last."""
+    return mean, rest, device.ops["sqrt"](variance) if deviation is None else deviation
+
+
 @kernel("batch_norm", contiguous="weight bias")
 def _batch_norm_kernel(
     device: Device, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
 ) -> Any:
-    if len(moments) < 4:
-        return NotImplemented
-    mean, _, rest, deviation = moments
+    mean, rest, deviation = _told(device, *moments)
     (y, made), (x, strides) = _alike(device, x), _lying(device, x)
     launch(
         device, "batch_norm", x.dtype, y, x, weight, bias, mean, rest, deviation, *_sizes(x),
@@ -74,9 +77,9 @@ def _batch_norm_backward_kernel(
     device: Device, g: Array, x: Array, weight: Array, *, moments: Any, eps: float,
     needs: tuple[bool, ...],
 ) -> Any:  # fmt: skip
-    if not x.size or len(moments) < 4:
+    if not x.size:
         return NotImplemented
-    mean, _, rest, deviation = moments
+    mean, rest, deviation = _told(device, *moments)
     empty = device.ops["empty"]
     dx, made = _alike(device, x)
     (g, of_g), (x, of_x) = _lying(device, g), _lying(device, x)
