@@ -9,7 +9,7 @@ from typing import Any
 from tapegrad.core.dtypes import accumulator
 from tapegrad.ops.conv.sliding_window import Geometry, Windows
 
-from .case import WIDE, Case, Draw, TorchGradient, of_primitive
+from .case import UP_TO_FLOAT32, WIDE, Case, Draw, TorchGradient, of_primitive
 
 # images, channels, size
 _SIZES = {"tiny": [(3, 8, 12)], "small": [(16, 64, 32)], "large": [(64, 128, 56)]}
@@ -54,8 +54,9 @@ def _convolution(
     def flops(n: int, c: int, size: int, out: int) -> float:
         return 2.0 * 9 * n * c * out * size * size
 
-    dtypes = ("float32", "float16", "bfloat16")  # those that tensor cores multiply
-    return Case(name, name, _FILTERS, inputs, mine, flops, torch, depth=depth, dtypes=dtypes)
+    return Case(
+        name, name, _FILTERS, inputs, mine, flops, torch, depth=depth, dtypes=UP_TO_FLOAT32
+    )  # fmt: skip
 
 
 def _torch_gradient(t: Any, g: Any, x: Any, w: Any, of: int) -> Any:
