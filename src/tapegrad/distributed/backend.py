@@ -1,4 +1,4 @@
-"""What carries arrays from rank to rank: the interface that MPI, NCCL and a single process have.
+"""What carries arrays from rank to rank: the interface that MPI, NCCL, Ray and a single process have.
 
 A backend needs no more than ``exchange``, ``split`` and, where it also watches over the ranks,
 ``post`` and ``receive``: every collective is made of exchanges. It may have better ways for some.
@@ -28,6 +28,7 @@ class Backend:
     rank: int
     size: int
     device_type = "cpu"  # whose arrays it takes: "cpu" stands for all that NumPy holds
+    supervised = False  # whether someone else ends all ranks where one raises or is gone
 
     def exchange(
         self,

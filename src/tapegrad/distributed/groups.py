@@ -58,6 +58,16 @@ class GroupMember:
 _numbers = count()
 
 
+_offered: Backend | None = None
+
+
+def offer(host: Backend) -> None:
+    """Let ``init_process_group`` use this backend in this process. Whoever starts ranks by other
+    means than MPI calls it in each, so that a function that they run need not know."""
+    global _offered
+    _offered = host
+
+
 def is_available() -> bool:
     """Whether there is something for ``init_process_group`` to use: there is, for one process."""
     return True
@@ -101,7 +111,8 @@ def init_process_group(
     ranks wait for each other (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes).
 
     The ranks are those of MPI's COMM_WORLD, or of ``communicator``, one of mpi4py's. Whoever has
-    started the processes in another way gives a ``host`` backend (see distributed.backend).
+    started the processes in another way gives a ``host`` backend (see distributed.backend), as
+    ``train.ray.run`` does for its ranks: there Ray stands for MPI, whatever backend is named.
     ``init_method`` and what else PyTorch has change nothing: MPI knows how to find the others.
 
     Raises RuntimeError where there is a group already, ValueError for an unknown backend, or where
@@ -116,6 +127,8 @@ def init_process_group(
             f'[init_process_group] backend must be "mpi", "nccl", "self" or "auto", not {backend!r}'
         )
     place = environment.place()
+    if communicator is None and host is None and name != "self":
+        host = _offered
     if host is None:
         alone = communicator is None and (place is None or place.world_size == 1)
         if name == "self" or (name == "auto" and alone):
@@ -223,7 +236,7 @@ def get_world_size(group: ProcessGroup | None = None) -> int:
 
 
 def get_backend(group: ProcessGroup | None = None) -> str:
-    """What carries the arrays of the group: "mpi", "nccl" or "self"."""
+    """What carries the arrays of the group: "mpi", "nccl", "ray" or "self"."""
     own = group_of(group)
     if own is None:
         raise DistError("[get_backend] this rank is not in the group")

@@ -76,6 +76,8 @@ def begin(host: Backend) -> None:
     if _watch is not None or host.size == 1:
         return
     _watch = _Watch(host)
+    if host.supervised:
+        return
     sys.excepthook = _abort_after
     atexit.register(_leave)
 

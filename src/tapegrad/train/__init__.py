@@ -1,13 +1,15 @@
 """A training loop that can be stopped at any moment, for those who do not want to write their own.
 
 ``Trainer`` is the loop; ``tapegrad.checkpoint.Checkpoints`` keeps a run such that it can go on, and
-callbacks do the rest: they end it early, log it, or do what you write.
+callbacks do the rest: they end it early, log it, or do what you write. ``train.ray`` runs a function
+that trains on a cluster, and starts it anew when a machine is lost.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
+from . import ray
 from .callback import Callback
 from .early_stopping import EarlyStopping
 from .history import History
@@ -24,6 +26,7 @@ __all__ = [
     "Progress",
     "TensorBoard",
     "Trainer",
+    "ray",
 ]
 
 if not _TYPE_CHECKING:

@@ -1,0 +1,125 @@
+"""One attempt to run a function on all ranks: until all have returned, or one is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tapegrad.distributed.errors import DistBackendError, DistError, DistTimeoutError
+
+from .placing import Needs, load
+from .rank import MAIL, Rank
+
+_LOOK = 1.0  # seconds between looks at whether the cluster is there
+
+
+class Lost(Exception):
+    """A rank is gone, or all that are left have waited too long: what happened."""
+
+    def report(self, failures: int, max_failures: int) -> None:
+        """Say so. Raises DistBackendError where it has happened too often."""
+        if failures > max_failures:
+            raise DistBackendError(
+                f"[train.ray.run] {self}; the run was started anew {max_failures} times before "
+                "(max_failures)"
+            ) from self.__cause__
+        print(
+            f"[train.ray] {self}: start {failures + 1} of {max_failures + 1}, from the last "
+            "checkpoint",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class Ranks:
+    """The actors of an attempt, one in each place of a placement group, in an order such that those
+    of a node follow each other."""
+
+    def __init__(self, group: Any, needs: Needs, wait: float):
+        self._ray = load()
+        strategy = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
+        kind = self._ray.remote(concurrency_groups={MAIL: 1})(Rank)
+        self._actors = [
+            kind.options(
+                num_cpus=needs.cpus,
+                num_gpus=needs.gpus,
+                resources=needs.resources,
+                scheduling_strategy=strategy(group, placement_group_bundle_index=i),
+            ).remote()
+            for i in range(group.bundle_count)
+        ]
+        self._wait = wait
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        timeout: float | None,
+        retry: type[BaseException] | tuple[type[BaseException], ...],
+    ) -> list[Any]:
+        """Run the function on all ranks; what it returns on each. Raises Lost, or what the function
+        raises on one; all are ended then."""
+        try:
+            actors, environments = self._ordered(timeout)
+            self._actors = actors
+            running = {
+                actor.call.remote(actors, environment, function, args, kwargs): rank
+                for rank, (actor, environment) in enumerate(zip(actors, environments, strict=True))
+            }
+            results: dict[int, Any] = {}
+            while running:
+                ended, _ = self._ray.wait([*running], timeout=_LOOK)
+                for reference in ended:
+                    rank = running.pop(reference)
+                    results[rank] = self._result(reference, rank, retry)
+            return [results[rank] for rank in range(len(actors))]
+        finally:
+            for actor in self._actors:
+                self._ray.kill(actor)
+
+    def _ordered(self, timeout: float | None) -> tuple[list[Any], list[dict[str, str]]]:
+        """The actors by node, and the environment of each."""
+        errors = self._ray.exceptions
+        try:
+            found = [actor.place.remote() for actor in self._actors]
+            at = self._ray.get(found, timeout=self._wait)
+        except (errors.RayActorError, errors.GetTimeoutError) as error:
+            raise Lost(f"a rank was lost as it was started ({error})") from error
+        nodes = [node for _, node in at]
+        first = {node: i for i, node in reversed([*enumerate(nodes)])}
+        order = sorted(range(len(nodes)), key=lambda i: first[nodes[i]])
+        local: Counter[str] = Counter()
+        environments = []
+        for rank, i in enumerate(order):
+            environment = {
+                "RANK": str(rank),
+                "WORLD_SIZE": str(len(order)),
+                "LOCAL_RANK": str(local[nodes[i]]),
+            }
+            if timeout is not None:
+                environment["TAPEGRAD_DISTRIBUTED_TIMEOUT"] = str(timeout)
+            environments.append(environment)
+            local[nodes[i]] += 1
+        self._at = [at[i] for i in order]
+        return [self._actors[i] for i in order], environments
+
+    def _result(self, reference: Any, rank: int, retry: Any) -> Any:
+        errors, who = self._ray.exceptions, f"rank {rank} of {len(self._actors)}"
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, (DistTimeoutError, *_tuple(retry))):
+                raise Lost(f"{who} has raised {type(cause).__name__}: {cause}") from cause
+            raise cause from DistError(f"{who} has raised this:\n{error}")
+        except errors.RayError as error:
+            process, node = self._at[rank]
+            reason = str(error).partition("\n")[0]
+            raise Lost(f"{who}, process {process} on node {node}, was lost: {reason}") from error
+
+
+def _tuple(kinds: Any) -> tuple[Any, ...]:
+    return kinds if isinstance(kinds, tuple) else (kinds,)
