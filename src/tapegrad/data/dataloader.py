@@ -17,7 +17,7 @@ from .collate import default_collate, default_convert
 from .dataset import IterableDataset
 from .fetch import Items, Stream
 from .passes import InProcess, ItemsFromWorkers, StreamsFromWorkers, Tasks
-from .position import Position, as_state, from_state, generators_of
+from .position import Position, as_state, divided_anew, from_state, generators_of
 from .sampler import (
     BatchSampler,
     RandomSampler,
@@ -221,13 +221,16 @@ class DataLoader(Retelling):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass go on where the state says, at exactly the next batch; where its pass
         had ended, with a new one. The loader must be made as the other one was, except that items
-        may be fetched by another number of workers.
+        may be fetched by another number of workers; and with a DistributedSampler there may be other
+        ranks, with batches of another size, which divide what none of the others has delivered.
 
         Raises ValueError, naming the differences, for the state of another loader (length, batch
         size, sampler, the generator's seed, of streams the number of workers), TypeError for
         anything else; the loader is as before then.
         """
-        position = from_state(state_dict, self._facts())
+        facts = self._facts()
+        state_dict = divided_anew(state_dict, self._order, facts)
+        position = from_state(state_dict, facts)
         for state in state_dict["generators"]:
             Generator().set_state(state)  # raises for what is no state
         restore(self._order, state_dict["sampler"])

@@ -86,6 +86,31 @@ def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
     return Position(sampler=state["sampler"], **rest)
 
 
+def divided_anew(state: Any, order: Any, facts: dict[str, Any]) -> Any:
+    """The state; or, where it is one of other ranks than a DistributedSampler has now, the state of
+    a pass over what none of them was given, of a loader of which ``facts`` are known."""
+    sampler = getattr(order, "sampler", order)
+    try:
+        inner = state["sampler"] if sampler is order else state["sampler"]["sampler"]
+        theirs, rest = state["loader"], state["pass"]
+        if inner["replicas"] == sampler.num_replicas:
+            return state
+        taken = 0 if rest is None else rest["delivered"] * (theirs["batch_size"] or 1)
+        inner = sampler.divided_anew(inner, taken)
+    except (AttributeError, KeyError, TypeError):  # it is none of that kind
+        return state
+    if rest is not None:
+        seed = (rest["seed"] + inner["start"]) % 2**63  # other random numbers than it began with
+        rest = {**rest, "seed": seed, "delivered": 0, "ahead": []}
+    changed = {name: facts[name] for name in ("batches", "batch_size")}
+    return {
+        **state,
+        "loader": {**theirs, **changed},
+        "sampler": inner if sampler is order else {"sampler": inner},
+        "pass": rest,
+    }
+
+
 def generators_of(loader: Any) -> list[Generator]:
     """The generators that a loader draws from: its own, and those of its samplers."""
     found: dict[int, Generator] = {}

@@ -19,7 +19,7 @@ class Metric(Retelling):
     A subclass defines ``update`` and ``compute`` and keeps in the dict ``state`` what they share;
     ``_empty()`` makes that of no batches. A loop asks for nothing but these three, so any object
     that has them is a metric. With ``state_dict`` and ``load_state_dict`` it also goes on after a
-    resume.
+    resume, with ``merge`` it can be shared by several ranks.
     """
 
     def __init__(self) -> None:
@@ -54,6 +54,13 @@ class Metric(Retelling):
             )
         self.state = {name: _loaded(value) for name, value in state_dict.items()}
 
+    def merge(self, state_dict: Mapping[str, Any]) -> None:
+        """Add what another one of its kind has gathered. Raises ValueError for another metric's
+        state."""
+        before = self.state
+        self.load_state_dict(state_dict)
+        self.state = {name: _added(before[name], more) for name, more in self.state.items()}
+
 
 def measured(metric: Any, input: Any, target: Any) -> Any:
     """A metric of one batch."""
@@ -84,6 +91,13 @@ def grown(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The array with zeros added at the ends of its dimensions, to at least this shape."""
     missing = [(0, max(n - old, 0)) for n, old in zip(shape, array.shape, strict=True)]
     return np.pad(array, missing) if any(after for _, after in missing) else array
+
+
+def _added(a: Any, b: Any) -> Any:
+    """Counts, tables of counts, lists of batches: those of both."""
+    if isinstance(a, np.ndarray) and a.ndim == b.ndim:
+        a, b = grown(a, b.shape), grown(b, a.shape)
+    return a + b
 
 
 def _saved(value: Any) -> Any:

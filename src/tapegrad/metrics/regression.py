@@ -6,6 +6,7 @@ Where nothing was seen, a score is nan.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,20 @@ class R2(_OfNumbers):
             spread = ((target - mean) ** 2).sum(0) + apart**2 * (before * more / (before + more))
             self.state["mean"] = np.asarray(self.state["mean"] + apart * (more / (before + more)))
             self.state["spread"] = np.asarray(self.state["spread"] + spread)
+
+    def merge(self, state_dict: Mapping[str, Any]) -> None:
+        """Add what another one has gathered."""
+        one = self.state
+        super().merge(state_dict)
+        other, both = type(self)(self.average), self.state["count"]
+        other.load_state_dict(state_dict)
+        if not one["count"] or not other.state["count"]:
+            more = other.state if other.state["count"] else one
+            self.state.update({name: more[name] for name in ("mean", "spread")})
+            return
+        share, apart = other.state["count"] / both, other.state["mean"] - one["mean"]
+        self.state["mean"] = np.asarray(one["mean"] + apart * share)
+        self.state["spread"] = self.state["spread"] + apart**2 * (one["count"] * share)
 
     def _scores(self) -> Any:
         errors, spread = (np.asarray(self.state[name]) for name in ("errors", "spread"))

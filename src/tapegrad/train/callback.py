@@ -12,8 +12,11 @@ class Callback(Retelling):
     """Base class. A subclass defines what it wants to be told; all else does nothing.
 
     A hook may read everything of the trainer (``step``, ``epoch``, ``history``, ``model``, ...) and
-    end the run by ``trainer.stop(reason)``. What it raises ends the run too.
+    end the run by ``trainer.stop(reason)``. What it raises ends the run too. Of several ranks, all
+    have it, or with ``every_rank = False`` only the first one: what writes, for example.
     """
+
+    every_rank = True
 
     def on_start(self, trainer: Any) -> None:
         """A run begins, or goes on: ``trainer.history`` has what was before."""

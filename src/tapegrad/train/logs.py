@@ -15,6 +15,8 @@ from .callback import Callback
 class _FileLog(Callback):
     """A file that always has the rows of the history, and so, after a resume, none twice."""
 
+    every_rank = False
+
     def __init__(self, path: Any):
         self.path = os.fspath(path)
 
@@ -95,6 +97,8 @@ class JSONLog(_FileLog):
 class TensorBoard(Callback):
     """Writes every report to a folder that TensorBoard shows. Raises ImportError without
     tensorboardX (extra ``train``)."""
+
+    every_rank = False
 
     def __init__(self, folder: Any):
         self.folder = os.fspath(folder)

@@ -32,13 +32,17 @@ class Position:
         self.ended = False  # whether the epoch has no more
         self._began: dict[str, Any] = {}
 
-    def batches(self, state: dict[str, Any] | None) -> Iterator[Any]:
-        """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning."""
+    def batches(self, state: dict[str, Any] | None, epoch: int) -> Iterator[Any]:
+        """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning.
+        Samplers that have ``set_epoch``, as a DistributedSampler has, are told which it is."""
+        for name in ("sampler", "batch_sampler"):
+            if hasattr(sampler := getattr(self.loader, name, None), "set_epoch"):
+                sampler.set_epoch(epoch)
         if state is None or not state["taken"]:
             self.taken, self.ended, self._began = 0, False, random_state(self.generators)
             return iter(self.loader)
         self.taken, self.ended, self._began = state["taken"], state["ended"], state["began"]
-        if self.ended or self.taken == length(self.loader):  # a loader may begin another one there
+        if self.ended or self.taken == state["length"]:  # a loader may begin another one there
             return iter(())
         generators = self.generators
         if state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
@@ -65,7 +69,13 @@ class Position:
             return {"taken": 0}
         exact = exact and hasattr(self.loader, "state_dict")
         loader = self.loader.state_dict() if exact else None
-        return {"taken": self.taken, "ended": self.ended, "began": self._began, "loader": loader}
+        return {
+            "taken": self.taken,
+            "ended": self.ended,
+            "length": length(self.loader),  # which other ranks of the same run have not
+            "began": self._began,
+            "loader": loader,
+        }
 
 
 def generators_of(*loaders: Any) -> list[Generator]:

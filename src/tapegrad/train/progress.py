@@ -13,6 +13,8 @@ class Progress(Callback):
     """Prints a line for every report; where standard error is a terminal and tqdm is installed, it
     has a bar for every epoch."""
 
+    every_rank = False
+
     def __init__(self) -> None:
         self._bar: Any = None
 

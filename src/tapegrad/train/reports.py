@@ -10,6 +10,7 @@ from typing import Any
 from tapegrad.core.modes import no_grad
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
+from . import together
 from .batches import batch_size
 from .checks import check_loader, values_of
 from .position import random_state, set_random_state
@@ -28,7 +29,7 @@ class Reporting(Saved):
     @no_grad()
     def evaluate(self, loader: Iterable) -> dict[str, float]:
         """The mean loss and the metrics over all batches, the model in evaluation mode: "loss", and
-        the metrics by name. Raises ValueError for a loader without batches."""
+        the metrics by name; of several ranks, over the batches of all. Raises ValueError for a loader without batches."""
         check_loader("loader", loader)
         values = self._evaluated(loader)
         assert values is not None
@@ -56,9 +57,10 @@ class Reporting(Saved):
         finally:
             for module, mode in modes:
                 module.training = mode
+        total, samples = together.added(total, samples)
         if not samples:
             raise ValueError("[Trainer] there was no batch to evaluate")
-        return {"loss": total / samples, **values_of(metrics)}
+        return {"loss": total / samples, **values_of(together.of_all(metrics))}
 
     def _report(self, validation: Any) -> None:
         row = self._row(validation)
@@ -76,7 +78,7 @@ class Reporting(Saved):
             "step": self.step,
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "loss": self._total / self._samples if self._samples else math.nan,
-            **values_of(self.metrics),
+            **values_of(together.of_all(self.metrics)),
         }
         if validation is not None:
             with no_grad():
@@ -105,4 +107,5 @@ class Reporting(Saved):
 
     def _tell(self, hook: str, *args: Any) -> None:
         for callback in self.callbacks:
-            getattr(callback, hook)(self, *args)
+            if callback.every_rank or together.is_first():
+                getattr(callback, hook)(self, *args)

@@ -10,6 +10,7 @@ from typing import Any
 from tapegrad.checkpoint import Checkpoints, load
 from tapegrad.ops.common.refusals import Retelling
 
+from . import together
 from .callback import Callback
 from .history import History
 from .position import Position, random_state
@@ -88,6 +89,7 @@ class Saved(Retelling):
             self.scheduler.load_state_dict(state["scheduler"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+        state = {**state, **self._own_part(state.get("ranks"))}
         for name, part in [*self.metrics.items(), *self._named_callbacks()]:
             saved = state["metrics" if name in self.metrics else "callbacks"]
             if name in saved and hasattr(part, "load_state_dict"):
@@ -108,17 +110,41 @@ class Saved(Retelling):
             raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
         if not isinstance(resume, bool):
             self.load_state_dict(load(resume))
-        elif saves is not None and not self.step and saves.latest is not None:
-            if not resume:
+        elif saves is not None and not self.step:
+            latest = together.of_first(lambda: saves.latest and str(saves.latest))
+            if latest is not None and not resume:
                 raise FileExistsError(
                     f"[Trainer] {saves.folder} has the saves of a run: go on with it by "
                     "fit(resume=True), or choose another folder"
                 )
-            self.load_state_dict(load(saves.latest))
+            if latest is not None:
+                self.load_state_dict(load(latest))
 
     def _save(self, best: bool = False) -> None:
-        if self.checkpoints is not None:
-            self.checkpoints.save(self.state_dict(), self.step, best=best)
+        """Save the state, of several ranks by the first one, with what each has of its own."""
+        if self.checkpoints is None:
+            return
+        state = self.state_dict()
+        if together.are_several():
+            state["ranks"] = together.gathered({name: state[name] for name in _OF_EACH_RANK})
+        if together.is_first():
+            self.checkpoints.save(state, self.step, best=best)
+
+    def _own_part(self, ranks: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]:
+        """What this rank takes over of the ranks of a save; of other ranks than there are now, what
+        all have alike, and for the first one all that their metrics have gathered."""
+        rank, size = together.place()
+        if ranks is None:
+            return {}
+        if len(ranks) == size:
+            return ranks[rank]
+        first = {name: m for name, m in self.metrics.items() if name in ranks[0]["metrics"]}
+        metrics = together.merged(first, [part["metrics"] for part in ranks]) if rank == 0 else {}
+        return {
+            "position": ranks[0]["position"],
+            "random": together.own_random([part["random"] for part in ranks]),
+            "metrics": _states(metrics.items()),
+        }
 
     def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
         """By class, such that a run may go on with more of them, or fewer."""
@@ -140,6 +166,7 @@ _ENTRIES = {
     *("classes", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
     *("history", "counts", "position", "random"),
 }
+_OF_EACH_RANK = ("position", "random", "metrics")
 _COUNTS = (
     *("epoch", "step", "skipped", "last_loss", "stopped", "best", "best_step"),
     *("_total", "_samples", "_report_due"),

@@ -8,16 +8,20 @@ import threading
 from types import FrameType
 from typing import Any
 
+from . import together
+
 
 class Signals:
-    """Within it, SIGINT (CTRL-C) and SIGTERM are noted in ``caught``; a second SIGINT raises
-    KeyboardInterrupt at once. Afterwards the handlers are those that were there before, and
+    """Within it, SIGINT (CTRL-C) and SIGTERM are noted, and ``caught``; of several ranks, once
+    ``share`` has told them that one of them has noted it. A second SIGINT raises KeyboardInterrupt
+    at once. Afterwards the handlers are those that were there before, and
     ``deliver`` hands on what was noted.
 
     Only the main thread can do this; in others nothing is noted. Signals that are ignored stay so.
     """
 
     def __init__(self) -> None:
+        self.noted: int | None = None
         self.caught: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -35,14 +39,21 @@ class Signals:
             signal.signal(*self._before.popitem())
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None and number == signal.SIGINT:
+        if self.noted is not None and number == signal.SIGINT:
             self.__exit__()
             raise KeyboardInterrupt
-        if self.caught is None:
-            self.caught = number
+        if self.noted is None:
+            self.noted = number
+            if not together.are_several():
+                self.caught = number
             name = signal.Signals(number).name
             text = f"\n{name}: this step is finished first; CTRL-C ends at once\n"
             os.write(2, text.encode())  # print() must not be entered twice
+
+    def share(self, ranks: float) -> None:
+        """So many ranks have noted a signal: if there are any, this one has caught it."""
+        if ranks:
+            self.caught = self.noted or signal.SIGTERM
 
     def deliver(self) -> None:
         """After the end: do what the program does on that signal. Of a SIGTERM that it does not

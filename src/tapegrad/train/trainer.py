@@ -20,6 +20,7 @@ from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
 from tapegrad.ops.common.arguments import positive
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
+from . import together
 from .batches import batch_size, length, moved
 from .callback import Callback, close_all
 from .checks import check_loader, check_options, check_parts, check_result, check_row_names, limit
@@ -257,7 +258,7 @@ class Trainer(Reporting):
         """The rest of an epoch, or as much of it as there is time for."""
         position: Any = self._position
         state, self._resume_at = self._resume_at, None
-        batches = position.batches(state)
+        batches = position.batches(state, self.epoch)
         while group := list(islice(batches, self.accumulate)):
             self._train_step(group)
             self._tell("on_step")
@@ -278,19 +279,24 @@ class Trainer(Reporting):
     def _train_step(self, group: list[Any]) -> None:
         """One step of the optimizer, from one batch or several."""
         sizes = [batch_size(batch) for batch in group]
-        total = sum(sizes)
+        own = sum(sizes)
         self.optimizer.zero_grad()
-        losses, seen = [], []
-        for batch, size in zip(group, sizes, strict=True):
-            loss, output, target = self._computed(batch)
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                self._skip(losses[-1])
-                self._count(group)
-                return
-            part = loss if size == total else loss * (size / total)
-            self.scaler.scale(part).backward()
+        losses, counts, seen = [], [], []
+        for number, (batch, size) in enumerate(zip(group, sizes, strict=True), 1):
+            last = number == len(group)
+            with nullcontext() if last else getattr(self.model, "no_sync", nullcontext)():
+                loss, output, target = self._computed(batch)
+                mean, count = self._agreed(loss.item(), size)
+                if not math.isfinite(mean):
+                    self._skip(mean)
+                    self._count(group)
+                    return
+                part = loss if size == own else loss * (size / own)
+                self.scaler.scale(part).backward()
+            losses.append(mean)
+            counts.append(count)
             seen.append((output, target))
+        total = sum(counts)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.clip_norm is not None or self.clip_value is not None:
             self.scaler.unscale_(self.optimizer)
@@ -304,13 +310,24 @@ class Trainer(Reporting):
         self._count(group)
         if self.schedule == "step" and self.scaler.get_scale() >= scale:
             self._move_schedule()
-        self.last_loss = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / total
+        self.last_loss = sum(x * count for x, count in zip(losses, counts, strict=True)) / total
         self._total += self.last_loss * total
         self._samples += total
         with no_grad():
             for output, target in seen:
                 for metric in self.metrics.values():
                     metric.update(output, target)
+
+    def _agreed(self, loss: float, size: int) -> tuple[float, float]:
+        """The mean loss of the samples of all ranks in a batch, and how many they are. Where one has
+        noted a signal, all get it here, so that they stop after the same step."""
+        if not together.are_several():
+            return loss, size
+        total, samples, noted = together.added(
+            loss * size, size, self._signals.noted is not None
+        )
+        self._signals.share(noted)
+        return total / samples, samples
 
     def _skip(self, loss: float) -> None:
         self.optimizer.zero_grad()
