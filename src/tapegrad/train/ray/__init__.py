@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .attempt import Lost, Ranks
+from .attempt import Lost, MoreRoom, Ranks
 from .placing import Needs, load, places
 
 __all__ = ["run"]
@@ -32,6 +32,7 @@ def run(
     patience: float = 10.0,
     wait: float = 300.0,
     timeout: float | None = None,
+    grow_every: float | None = None,
 ) -> list[Any]:
     """Call ``function(*args, **kwargs)`` in several ranks on Ray's cluster, and return what it
     returns in each, in their order. Ray is initialised as it does by itself, unless it already is.
@@ -42,7 +43,8 @@ def run(
 
     ranks: how many, or the smallest and the largest number of them. When a rank starts, and after
     each loss, the run has the largest number for which there is room within ``patience`` seconds; it
-    waits ``wait`` seconds for the smallest. Each rank has ``cpus``, ``gpus`` and other ``resources``
+    waits ``wait`` seconds for the smallest. ``grow_every`` so many seconds it looks whether there is
+    room for more, and is started anew with them, from the last checkpoint. Each rank has ``cpus``, ``gpus`` and other ``resources``
     of Ray, and is placed by its ``strategy``: "PACK" on few nodes, "SPREAD" on many, or the STRICT_
     forms.
 
@@ -50,8 +52,9 @@ def run(
     for another one for ``timeout`` seconds (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes), at most
     ``max_failures`` times; then this is a DistBackendError, which says what was lost. What the
     function raises in a rank ends the run, unless it is one of ``retry``: it is raised here, with
-    the rank's traceback. Raises DistBackendError, too, where there is no room, ImportError, with
-    what to install, without Ray, and ValueError for numbers of ranks that make no sense.
+    the rank's traceback. Raises DistBackendError, too, where there is no room, and where the head of
+    the cluster no longer answers, ImportError, with what to install, without Ray, and ValueError for
+    numbers of ranks that make no sense.
     """
     least, most = (ranks, ranks) if isinstance(ranks, int) else ranks
     if not 1 <= least <= most:
@@ -67,8 +70,11 @@ def run(
     failures = 0
     while True:
         with places(needs, least, most, patience, wait) as group:
+            more = grow_every if group.bundle_count < most else None
             try:
-                return Ranks(group, needs, wait).call(*call, timeout, retry)
+                return Ranks(group, needs, wait, timeout, retry, more).call(*call)
+            except MoreRoom:
+                continue
             except Lost as lost:
                 failures += 1
                 lost.report(failures, max_failures)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any, NamedTuple
 
 from tapegrad.distributed.errors import DistBackendError
 
 HINT = "pip install 'tapegrad[ray]'"
+HEAD_LIMIT = 20.0  # seconds that the head has for an answer
 _MOMENT = 1.0  # seconds that Ray has for places that are free
 
 
@@ -45,7 +47,26 @@ def places(needs: Needs, least: int, most: int, patience: float, wait: float) ->
     try:
         yield group
     finally:
-        load().util.remove_placement_group(group)
+        if head_answers():
+            load().util.remove_placement_group(group)
+
+
+def has_more_room(needs: Needs) -> bool:
+    """Whether another rank could be placed."""
+    ray = load()
+    group = ray.util.placement_group([needs.bundle()])
+    found = group.wait(_MOMENT)
+    ray.util.remove_placement_group(group)
+    return found
+
+
+def head_answers(limit: float = HEAD_LIMIT) -> bool:
+    """Whether the head of the cluster answers within so many seconds. (Ray ends the whole process
+    where it does not for a minute.)"""
+    asking = Thread(target=load().nodes, daemon=True)
+    asking.start()
+    asking.join(limit)
+    return not asking.is_alive()
 
 
 def _reserved(needs: Needs, least: int, most: int, patience: float, wait: float) -> Any:
