@@ -1,10 +1,15 @@
-"""What ranks of Ray run in tests, and in tools/torture_ray.py: small trainings that are disturbed."""
+"""What ranks of Ray run in tests, and in tools/torture_ray.py: a small training, and what disturbs it.
+
+(It imports nothing of Ray's: a training function need not know what runs it.)
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -34,25 +39,47 @@ class Numbered:
 class Model(nn.Module):
     """Classes from features; it has random numbers, which a resumed run must go on with."""
 
-    def __init__(self):
+    def __init__(self, dropout: float):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(8, 32), nn.Tanh(), nn.Dropout(0.3), nn.Linear(32, 3)
+            nn.Linear(8, 32), nn.Tanh(), nn.Dropout(dropout), nn.Linear(32, 3)
         )
 
     def forward(self, rows):
         return self.layers(rows[:, :8])
 
 
-class Watcher(tg.train.Callback):
-    """Notes which samples each step has had, with pauses, and does ``harm(step)``."""
+class Watched(tg.train.Trainer):
+    """A Trainer that writes down which samples each step has."""
 
-    def __init__(self, folder, pause=0.0, harm=None):
+    def compute(self, batch):
+        if self.model.training:
+            name = f"step-{self.step:05}-rank-{dist.get_rank()}-of-{dist.get_world_size()}"
+            numbers = batch[0][:, 8].int().tolist()
+            (self.checkpoints.folder.parent / name).write_text(json.dumps(numbers))
+        return super().compute(batch)
+
+
+def samples(folder):
+    """The samples of each step, as Watched has noted them: those of the smallest number of ranks
+    that made it, as ranks were lost before it was made again."""
+    found = {}
+    for path in Path(folder).glob("step-*"):
+        _, step, _, _, _, size = path.name.split("-")
+        found.setdefault(int(step), {}).setdefault(int(size), []).extend(
+            json.loads(path.read_text())
+        )
+    return [sorted(by_size[min(by_size)]) for _, by_size in sorted(found.items())]
+
+
+class Disturbed(tg.train.Callback):
+    """Says which processes train, pauses after each step, and then does ``harm(step)``."""
+
+    def __init__(self, folder, pause, harm):
         self.folder, self.pause, self.harm = Path(folder), pause, harm
 
     def on_start(self, trainer):
-        name = f"started-{time.time_ns()}-{dist.get_rank()}-of-{dist.get_world_size()}"
-        (self.folder / name).write_text(str(os.getpid()))
+        (self.folder / f"process-{dist.get_rank()}").write_text(str(os.getpid()))
 
     def on_step(self, trainer):
         time.sleep(self.pause)
@@ -60,46 +87,9 @@ class Watcher(tg.train.Callback):
             self.harm(trainer.step)
 
 
-class Trained(tg.train.Trainer):
-    """A Trainer that writes, for each step, the numbers of its samples."""
-
-    def compute(self, batch):
-        if self.model.training:
-            numbers = batch[0][:, 8].int().tolist()
-            name = f"step-{self.step:05}-rank-{dist.get_rank()}"
-            (self.checkpoints.folder.parent / "samples" / name).write_text(f"{numbers}")
-        return super().compute(batch)
-
-
-def train(folder, count=96, batch=12, epochs=3, save_every=3, pause=0.0, harm=None):
-    """The training that all tests disturb. What it returns is to be the same, undisturbed or not:
-    the losses of the reports, and a hash of the weights."""
-    dist.init_process_group()
-    rank, size = dist.get_rank(), dist.get_world_size()
-    folder = Path(folder)
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
-    tg.manual_seed(7 + rank)
-    data = Numbered(count)
-    model = nn.parallel.DistributedDataParallel(Model())
-    loader = DataLoader(data, batch // size, sampler=DistributedSampler(data, seed=3))
-    trainer = Trained(
-        model,
-        nn.CrossEntropyLoss(),
-        tg.optim.Adam(model.parameters(), 0.01),
-        metrics={"accuracy": tg.metrics.Accuracy()},
-        checkpoints=tg.checkpoint.Checkpoints(folder / "saves", keep_last=2),
-        save_every=save_every,
-        callbacks=[Watcher(folder, pause, harm)],
-        progress=False,
-    )
-    history = trainer.fit(loader, epochs=epochs, resume=True)
-    weights = b"".join(p.detach().numpy().tobytes() for p in model.parameters())
-    losses = [(row["loss"].hex(), row["accuracy"]) for row in history]
-    return losses, hashlib.sha256(weights).hexdigest()
-
-
 class Once:
-    """Harm that one rank does to itself after a step, the first time only."""
+    """Harm to one rank after a step, only the first time: "kill" it ``delay`` seconds later, "raise"
+    or "hang" at once."""
 
     def __init__(self, folder, rank, step, harm="kill", delay=0.0):
         self.mark = Path(folder) / "harmed"
@@ -113,6 +103,29 @@ class Once:
             raise ConnectionError("the data are not there")
         if self.harm == "hang":
             time.sleep(1000)
-        if self.delay:  # somewhere in what comes after the step
-            signal.signal  # noqa: B018
-        os.kill(os.getpid(), signal.SIGKILL)
+        threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+
+def train(folder, epochs=3, save_every=3, dropout=0.3, pause=0.0, harm=None):
+    """The training. What it returns must not depend on what has disturbed it: losses and accuracies
+    of the epochs, and a hash of the weights."""
+    dist.init_process_group()
+    tg.manual_seed(7 + dist.get_rank())
+    data = Numbered(96)
+    model = nn.parallel.DistributedDataParallel(Model(dropout))
+    trainer = Watched(
+        model,
+        nn.CrossEntropyLoss(),
+        tg.optim.Adam(model.parameters(), 0.01),
+        metrics={"accuracy": tg.metrics.Accuracy()},
+        checkpoints=tg.checkpoint.Checkpoints(Path(folder, "saves"), keep_last=2),
+        save_every=save_every,
+        callbacks=[Disturbed(folder, pause, harm)],
+        progress=False,
+    )
+    batch = 12 // dist.get_world_size()
+    loader = DataLoader(data, batch, sampler=DistributedSampler(data, seed=3))
+    history = trainer.fit(loader, epochs=epochs, resume=True)
+    weights = b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+    reports = [(row["loss"], row["accuracy"]) for row in history]
+    return reports, hashlib.sha256(weights).hexdigest()
