@@ -226,7 +226,8 @@ PyObject* first_axis() {
 bool is_left_to_numpy(const Entry& entry, PyArrayObject* x) {
     constexpr npy_intp few = 1 << 12;
     return PyArray_TYPE(x) == NPY_FLOAT32 && PyArray_SIZE(x) <= few &&
-           (std::strcmp(entry.name, "sum") == 0 || std::strcmp(entry.name, "mean") == 0);
+           (std::strcmp(entry.name, "sum") == 0 || std::strcmp(entry.name, "mean") == 0 ||
+            std::strcmp(entry.name, "column_sum") == 0);
 }
 
 }  // namespace
