@@ -1,4 +1,5 @@
-"""What ranks of Ray run in tests, and in tools/torture_ray.py: a small training, and what disturbs it.
+"""What ranks of Ray run in tests, and in tools/torture_ray.py: a small training, and what disturbs
+it.
 
 (It imports nothing of Ray's: a training function need not know what runs it.)
 """
@@ -88,8 +89,8 @@ class Disturbed(tg.train.Callback):
 
 
 class Once:
-    """Harm to one rank after a step, only the first time: "kill" it ``delay`` seconds later, "raise"
-    or "hang" at once."""
+    """Harm to one rank after a step, only the first time: "kill" it ``delay`` seconds later,
+    "raise" or "hang" at once."""
 
     def __init__(self, folder, rank, step, harm="kill", delay=0.0):
         self.mark = Path(folder) / "harmed"

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from itertools import chain
 from random import Random
 
 import numpy as np
@@ -30,12 +31,15 @@ def cluster():
     made = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})
     made.second = made.add_node(**memory)
     path = os.pathsep.join(filter(None, sys.path))
-    ray.init(
-        made.address, runtime_env={"env_vars": {"PYTHONPATH": path}}, logging_level="warning"
-    )
+    ray.init(made.address, runtime_env={"env_vars": {"PYTHONPATH": path}}, logging_level="warning")
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+def _epochs(steps):
+    """The samples of three epochs of eight steps."""
+    return [sorted(chain.from_iterable(steps[i : i + 8])) for i in (0, 8, 16)]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def undisturbed(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     results = run(train, (folder,), ranks=2)
     assert results[0] == results[1]
-    assert [sorted(sum(samples(folder)[i : i + 8], [])) for i in (0, 8, 16)] == [[*range(96)]] * 3
+    assert _epochs(samples(folder)) == [[*range(96)]] * 3
     return results
 
 
@@ -168,7 +172,7 @@ def test_a_lost_node_leaves_fewer_ranks_and_no_sample_is_lost(cluster, tmp_path,
     assert len(results) == 2
     steps = samples(before)
     assert {*map(len, steps)} == {12}
-    assert [sorted(sum(steps[i : i + 8], [])) for i in (0, 8, 16)] == [[*range(96)]] * 3
+    assert _epochs(steps) == [[*range(96)]] * 3
     try:
         expected, _ = train(alone, **options)
     finally:

@@ -25,9 +25,9 @@ import ray
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-import ray_run  # noqa: E402
+import ray_run
 
-import tapegrad as tg  # noqa: E402
+import tapegrad as tg
 
 OPTIONS = {"epochs": 4, "pause": 0.03}
 

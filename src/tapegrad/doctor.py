@@ -26,6 +26,7 @@ EXTRAS = {
     "data": ("pyarrow", "PIL"),
     "io": ("ml_dtypes",),
     "mpi": ("mpi4py",),
+    "ray": ("ray",),
     "special": ("scipy",),
     "train": ("tensorboardX", "threadpoolctl", "tqdm"),
     "viz": ("matplotlib", "graphviz"),

@@ -221,8 +221,9 @@ class DataLoader(Retelling):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass go on where the state says, at exactly the next batch; where its pass
         had ended, with a new one. The loader must be made as the other one was, except that items
-        may be fetched by another number of workers; and with a DistributedSampler there may be other
-        ranks, with batches of another size, which divide what none of the others has delivered.
+        may be fetched by another number of workers; and with a DistributedSampler there may be
+        other ranks, with batches of another size, which divide what none of the others has
+        delivered.
 
         Raises ValueError, naming the differences, for the state of another loader (length, batch
         size, sampler, the generator's seed, of streams the number of workers), TypeError for

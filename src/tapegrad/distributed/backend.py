@@ -1,4 +1,5 @@
-"""What carries arrays from rank to rank: the interface that MPI, NCCL, Ray and a single process have.
+"""What carries arrays from rank to rank: the interface that MPI, NCCL, Ray and a single process
+have.
 
 A backend needs no more than ``exchange``, ``split`` and, where it also watches over the ranks,
 ``post`` and ``receive``: every collective is made of exchanges. It may have better ways for some.

@@ -1,8 +1,8 @@
 """Ranks that are actors of Ray: what one sends, Ray puts into the other's mailbox.
 
-Large arrays go through Ray's object stores, from node to node, small ones with the call. Whatever is
-computed is computed here, in the order of the ranks, as with MPI. Nobody waits for a rank that is
-lost: who has started the actors sees it, and ends the others.
+Large arrays go through Ray's object stores, from node to node, small ones with the call. Whatever
+is computed is computed here, in the order of the ranks, as with MPI. Nobody waits for a rank that
+is lost: who has started the actors sees it, and ends the others.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ class _Letters:
 
 
 class RayBackend(Backend):
-    """The ranks of which ``deliver[rank](key, data)`` puts bytes into the mailbox of each; ``share``
-    keeps bytes for several calls (Ray's ``put``). ``name_of_group`` tells their keys from others'."""
+    """The ranks of which ``deliver[rank](key, data)`` puts bytes into the mailbox of each;
+    ``share`` keeps bytes for several calls (Ray's ``put``). ``name_of_group`` tells their keys from
+    others'."""
 
     name = "ray"
     supervised = True
@@ -102,7 +103,8 @@ class RayBackend(Backend):
         return _Letters(self._mailbox, [(array, self._awaiting(r, tag)) for array, r in receives])
 
     def _sending(self, rank: int, tag: int) -> Hashable:
-        """The key of what is sent next to a rank: it says from whom it comes, and the how manieth."""
+        """The key of what is sent next to a rank: it says from whom it comes, and the how
+        manieth."""
         self._sent[rank, tag] += 1
         return (self._group, self.rank, tag, self._sent[rank, tag])
 

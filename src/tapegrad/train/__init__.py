@@ -1,8 +1,8 @@
 """A training loop that can be stopped at any moment, for those who do not want to write their own.
 
 ``Trainer`` is the loop; ``tapegrad.checkpoint.Checkpoints`` keeps a run such that it can go on, and
-callbacks do the rest: they end it early, log it, or do what you write. ``train.ray`` runs a function
-that trains on a cluster, and starts it anew when a machine is lost.
+callbacks do the rest: they end it early, log it, or do what you write. ``train.ray`` runs a
+function that trains on a cluster, and starts it anew when a machine is lost.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -36,7 +36,8 @@ class Position:
         """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning.
         Samplers that have ``set_epoch``, as a DistributedSampler has, are told which it is."""
         for name in ("sampler", "batch_sampler"):
-            if hasattr(sampler := getattr(self.loader, name, None), "set_epoch"):
+            sampler: Any = getattr(self.loader, name, None)
+            if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)
         if state is None or not state["taken"]:
             self.taken, self.ended, self._began = 0, False, random_state(self.generators)

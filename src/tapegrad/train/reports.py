@@ -29,7 +29,8 @@ class Reporting(Saved):
     @no_grad()
     def evaluate(self, loader: Iterable) -> dict[str, float]:
         """The mean loss and the metrics over all batches, the model in evaluation mode: "loss", and
-        the metrics by name; of several ranks, over the batches of all. Raises ValueError for a loader without batches."""
+        the metrics by name; of several ranks, over the batches of all. Raises ValueError for a
+        loader without batches."""
         check_loader("loader", loader)
         values = self._evaluated(loader)
         assert values is not None
@@ -41,7 +42,7 @@ class Reporting(Saved):
         metrics = deepcopy(self.metrics)
         for metric in metrics.values():
             metric.reset()
-        total, samples = 0.0, 0
+        total, samples = 0.0, 0.0
         if self._position is not None and loader is self._position.loader:
             loader = copy(loader)  # which is at another place than this one
         self.model.eval()

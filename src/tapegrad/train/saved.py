@@ -32,7 +32,7 @@ class Saved(Retelling):
     best: float | None
     best_step: int
     _total: float
-    _samples: int
+    _samples: float
     _report_due: bool
     _position: Position | None
     _resume_at: dict[str, Any] | None

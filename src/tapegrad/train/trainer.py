@@ -118,7 +118,7 @@ class Trainer(Reporting):
         self.best_step = 0  # of which report it is
         self.steps_in_epoch: int | None = None
         self._validated = False
-        self._total, self._samples = 0.0, 0  # of the loss since the last report
+        self._total, self._samples = 0.0, 0.0  # of the loss since the last report
         self._position: Position | None = None
         self._resume_at: dict[str, Any] | None = None
         self._report_due = False  # whether a signal came while a report was made
@@ -319,13 +319,11 @@ class Trainer(Reporting):
                     metric.update(output, target)
 
     def _agreed(self, loss: float, size: int) -> tuple[float, float]:
-        """The mean loss of the samples of all ranks in a batch, and how many they are. Where one has
-        noted a signal, all get it here, so that they stop after the same step."""
+        """The mean loss of the samples of all ranks in a batch, and how many they are. Where one
+        has noted a signal, all get it here, so that they stop after the same step."""
         if not together.are_several():
             return loss, size
-        total, samples, noted = together.added(
-            loss * size, size, self._signals.noted is not None
-        )
+        total, samples, noted = together.added(loss * size, size, self._signals.noted is not None)
         self._signals.share(noted)
         return total / samples, samples
 

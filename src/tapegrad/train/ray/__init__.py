@@ -3,7 +3,8 @@ lost.
 
 ``run`` starts as many ranks as there is room for, and waits. When one is gone, it ends the others
 and starts the function anew on all: the function goes on from its last checkpoint, as it would when
-it is started again by hand. So it needs nothing of Ray, and runs under ``tapegrad launch`` as it is.
+it is started again by hand. So it needs nothing of Ray, and runs under ``tapegrad launch`` as it
+is.
 """
 
 from __future__ import annotations
@@ -38,23 +39,23 @@ def run(
     returns in each, in their order. Ray is initialised as it does by itself, unless it already is.
 
     The function begins with ``init_process_group()``, which finds the ranks, saves itself in a
-    folder that all nodes see, and goes on from there if there is something: a ``train.Trainer`` does
-    so with ``checkpoints`` and ``save_every``, by ``fit(..., resume=True)``.
+    folder that all nodes see, and goes on from there if there is something: a ``train.Trainer``
+    does so with ``checkpoints`` and ``save_every``, by ``fit(..., resume=True)``.
 
     ranks: how many, or the smallest and the largest number of them. When a rank starts, and after
-    each loss, the run has the largest number for which there is room within ``patience`` seconds; it
-    waits ``wait`` seconds for the smallest. ``grow_every`` so many seconds it looks whether there is
-    room for more, and is started anew with them, from the last checkpoint. Each rank has ``cpus``, ``gpus`` and other ``resources``
-    of Ray, and is placed by its ``strategy``: "PACK" on few nodes, "SPREAD" on many, or the STRICT_
-    forms.
+    each loss, the run has the largest number for which there is room within ``patience`` seconds;
+    it waits ``wait`` seconds for the smallest. ``grow_every`` so many seconds it looks whether
+    there is room for more, and is started anew with them, from the last checkpoint. Each rank has
+    ``cpus``, ``gpus`` and other ``resources`` of Ray, and is placed by its ``strategy``: "PACK" on
+    few nodes, "SPREAD" on many, or the STRICT_ forms.
 
     A rank that is killed, or lost with its node, is replaced, and so are all where some have waited
     for another one for ``timeout`` seconds (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes), at most
     ``max_failures`` times; then this is a DistBackendError, which says what was lost. What the
     function raises in a rank ends the run, unless it is one of ``retry``: it is raised here, with
-    the rank's traceback. Raises DistBackendError, too, where there is no room, and where the head of
-    the cluster no longer answers, ImportError, with what to install, without Ray, and ValueError for
-    numbers of ranks that make no sense.
+    the rank's traceback. Raises DistBackendError, too, where there is no room, and where the head
+    of the cluster no longer answers, ImportError, with what to install, without Ray, and ValueError
+    for numbers of ranks that make no sense.
     """
     least, most = (ranks, ranks) if isinstance(ranks, int) else ranks
     if not 1 <= least <= most:

@@ -68,13 +68,10 @@ class Ranks:
         self._retried = (DistTimeoutError, *kinds)
 
     def call(
-        self,
-        function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> list[Any]:
-        """Run the function on all ranks; what it returns on each. Raises Lost, MoreRoom, or what the
-        function raises on one; all are ended then."""
+        """Run the function on all ranks; what it returns on each. Raises Lost, MoreRoom, or what
+        the function raises on one; all are ended then."""
         try:
             actors, environments = self._ordered()
             self._actors = actors

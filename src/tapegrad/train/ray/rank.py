@@ -1,5 +1,5 @@
-"""The actor of Ray that is a rank: it runs the function in one thread, and takes in what other ranks
-send in another."""
+"""The actor of Ray that is a rank: it runs the function in one thread, and takes in what other
+ranks send in another."""
 
 from __future__ import annotations
 
