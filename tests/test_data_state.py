@@ -436,6 +436,39 @@ def test_states_that_were_changed_are_refused(name: str, value: Any) -> None:
     assert repr(loader.state_dict()) == repr(before)
 
 
+def test_other_ranks_divide_what_is_left_of_an_epoch() -> None:
+    """Of 23 samples, 4 ranks see 8, then 3 ranks 6, and 2 ranks the last 9; one is seen twice, as
+    they have equally many. The next epoch is whole again."""
+
+    def loaders(ranks: int, batch_size: int) -> list[DataLoader]:
+        samplers = [DistributedSampler(range(23), ranks, rank, seed=5) for rank in range(ranks)]
+        return [DataLoader(range(23), batch_size, sampler=sampler) for sampler in samplers]
+
+    def taken(passes: list, batches: int) -> list[int]:
+        return [i for each in passes for _ in range(batches) for i in next(each).tolist()]
+
+    first, second, third = loaders(4, 2), loaders(3, 1), loaders(2, 5)
+    for loader in first:
+        loader.sampler.set_epoch(1)
+    seen = taken([iter(loader) for loader in first], 1)
+    for before, after in ((first, second), (second, third)):
+        state = before[-1].state_dict()
+        for loader in after:
+            loader.load_state_dict(state)
+            loader.sampler.set_epoch(1)  # as a program does before each epoch
+        if after is second:
+            seen += taken([iter(loader) for loader in second], 2)
+    seeds = {loader.state_dict()["pass"]["seed"] for loader in (first[-1], second[-1], third[-1])}
+    assert len(seeds) == 3
+    seen += [i for loader in third for batch in loader for i in batch.tolist()]
+    numbers = sorted(seen)
+    assert len(numbers) == 24
+    assert {*numbers} == {*range(23)}
+    for loader in third:
+        loader.sampler.set_epoch(2)
+    assert {i for loader in third for batch in loader for i in batch.tolist()} == {*range(23)}
+
+
 def test_a_pass_in_a_thread_leaves_the_program_s_random_numbers_alone() -> None:
     inside, drawn = threading.Event(), threading.Event()
 

@@ -377,6 +377,14 @@ def test_batch_by_batch_they_are_that_of_all_and_go_on_from_their_state(
     for metric in (parts, resumed):
         metric.update(*data[2])
         np.testing.assert_allclose(metric.compute(), whole.compute(), rtol=1e-12, equal_nan=False)
+    ranks = [STREAMED[name]() for _ in range(4)]
+    for rank, batch in enumerate(data):
+        ranks[rank].update(*batch)
+    for rank in (3, 1, 2):  # that one has nothing
+        ranks[0].merge(ranks[rank].state_dict())
+    np.testing.assert_allclose(ranks[0].compute(), whole.compute(), rtol=1e-12)
+    ranks[3].merge(ranks[1].state_dict())
+    np.testing.assert_array_equal(ranks[3].compute(), ranks[1].compute())
     parts.reset()
     whole.reset()
     parts.update(*data[1])
