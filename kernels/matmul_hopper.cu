@@ -22,7 +22,7 @@ namespace {
 
 // A matrix as a map of four dimensions, and its box; lines: rows of a, columns of b.
 template <class T>
-TensorMap map_of(const T* matrix, const Shape& shape, int64_t lines, int64_t row_stride, int64_t outer_stride,
+TensorMap map_of(const T* matrix, const hopper::Factors& shape, int64_t lines, int64_t row_stride, int64_t outer_stride,
                  int64_t inner_stride, bool along_k, int tile_lines) {
     const int64_t columns = along_k ? shape.k : lines, rows = along_k ? lines : shape.k;
     constexpr int64_t pack = Pack<T>::size;
@@ -36,7 +36,7 @@ TensorMap map_of(const T* matrix, const Shape& shape, int64_t lines, int64_t row
 }
 
 template <class T, class Plan, class Destination>
-void launch_hopper(const Destination& destination, const T* a, const T* b, const Shape& shape, bool transpose_a,
+void launch_hopper(const Destination& destination, const T* a, const T* b, const hopper::Factors& shape, bool transpose_a,
                    bool transpose_b, cudaStream_t stream) {
     const int64_t tiles =
         shape.outer * shape.inner * ceil_div(shape.m, Plan::rows) * ceil_div(shape.n, Plan::columns);
@@ -60,7 +60,7 @@ void launch_hopper(const Destination& destination, const T* a, const T* b, const
 // compiled for it (sm_90a). On the emulated one, if TAPEGRAD_EMULATOR_TENSOR_CORES is hopper.
 int64_t matmul_hopper_runs() {
 #ifdef __CUDACC__
-    using Kernel = void (*)(Epilogue<half>, TensorMap, TensorMap, Shape);
+    using Kernel = void (*)(Epilogue<half>, TensorMap, TensorMap, hopper::Factors);
     const Kernel kernel = hopper::matmul_hopper_kernel<half, Epilogue<half>, hopper::LargePlan, true, true>;
     int device = 0, major = 0, minor = 0;
     cudaFuncAttributes attributes{};
@@ -91,7 +91,7 @@ FUNCTION(matmul_hopper_suits);
 namespace {
 
 template <class T, class Destination>
-void multiply_by_wgmma(const Destination& destination, const T* a, const T* b, const Shape& shape,
+void multiply_by_wgmma(const Destination& destination, const T* a, const T* b, const hopper::Factors& shape,
                        bool transpose_a, bool transpose_b, cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
@@ -118,7 +118,7 @@ void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T
                    int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer, int64_t a_inner,
                    int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a,
                    bool transpose_b, int64_t finish, cudaStream_t stream) {
-    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    const hopper::Factors shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
     const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
     multiply_by_wgmma(epilogue, a, b, shape, transpose_a, transpose_b, stream);
 }
@@ -130,7 +130,7 @@ void matmul_hopper_accumulate(float* c, const T* a, const T* b, int64_t outer, i
                               int64_t n, int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer,
                               int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b,
                               cudaStream_t stream) {
-    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    const hopper::Factors shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
     multiply_by_wgmma(FloatSums{c, n, true}, a, b, shape, transpose_a, transpose_b, stream);
 }
 LAUNCHER_16_BITS(matmul_hopper_accumulate);

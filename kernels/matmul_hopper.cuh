@@ -8,6 +8,12 @@ namespace {
 
 namespace hopper {
 
+struct Factors {
+    int64_t outer, inner, m, n, k;
+    int64_t a_outer, a_inner, b_outer, b_inner;  // strides; 0: one matrix for all
+    int64_t lda, ldb;
+};
+
 constexpr int depth = 64;            // of a stage: a span of the swizzle, 128 bytes
 constexpr int span = depth * 2;      // bytes
 constexpr int pattern = 8 * span;    // bytes, of eight rows
@@ -78,7 +84,7 @@ __device__ inline int place_of(int64_t item, int64_t stride) {
 template <class T, class Destination, class Plan, bool a_along_k, bool b_along_k>
 __global__ void __launch_bounds__(Plan::threads, 1)
     matmul_hopper_kernel(Destination destination, const __grid_constant__ TensorMap a,
-                         const __grid_constant__ TensorMap b, Shape shape) {
+                         const __grid_constant__ TensorMap b, Factors shape) {
 #if HAS_HOPPER
     constexpr int stages = Plan::stages, columns = Plan::columns;
     DYNAMIC_SHARED(memory, unsigned char);
