@@ -135,7 +135,7 @@ def instance_norm(
     folded = []
     if input.numel() and (running_mean is not None or running_var is not None):
         each = input._array.reshape(1, rows, columns)
-        centre, spread, _ = input._device.ops["batch_moments"](each)
+        centre, spread, *_ = input._device.ops["batch_moments"](each)
         folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
         folded += fold(running_var, unbiased, momentum)
