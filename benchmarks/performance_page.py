@@ -1,13 +1,15 @@
 """Writes the figures of docs/performance.md from the files in benchmarks/results/.
 
 ``python benchmarks/performance_page.py`` fills in what stands between the page's two markers: the
-goals beside the newest results of a GPU (gpu_check.py), and the CPU's (cpu.py).
+goals beside what docs/kernels.md predicts (predict.py) and the newest results of a GPU
+(gpu_check.py), and the CPU's (cpu.py).
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import geometric_mean
@@ -34,6 +36,7 @@ class Goal(NamedTuple):
     peers: tuple[str, ...] = ("torch",)
     ceiling: bool = True  # whether the share of the ceiling is part of it
     shapes: Callable[[Sequence[int]], bool] = lambda shape: True
+    predicted: Sequence[str] = ()  # kernels in a table of predict.py, behind the table's mark
 
 
 def long_rows(shape: Sequence[int]) -> bool:
@@ -41,6 +44,9 @@ def long_rows(shape: Sequence[int]) -> bool:
 
 
 PERCEPTRON = Goal("training step of a small perceptron", "10 times PyTorch's rate")
+LANGUAGE_MODEL = Goal(
+    "training step of GPT-2 124M", "1.15 times torch.compile, 2.2 times eager PyTorch"
+)
 GOALS = (
     Goal(
         "matrix product, bfloat16",
@@ -48,6 +54,7 @@ GOALS = (
         ("matmul*",),
         ("bfloat16",),
         ("cupy",),
+        predicted=("Hopper", "a b", "a bT", "aT b", "aT bT"),
     ),
     Goal(
         "matrix product, float32",
@@ -74,26 +81,44 @@ GOALS = (
         "85% of the copy",
         ("softmax*", "log_softmax*"),
         shapes=lambda shape: shape[-1] == 4096,
+        predicted=("rows", "softmax, 4096", "softmax's gradient, 4096"),
     ),
     Goal(
         "cross-entropy with its gradient",
         "92% of the copy, 3 times PyTorch",
         ("cross_entropy_and_gradient",),
+        predicted=("rows", "cross-entropy, 50257", "cross-entropy, 50304"),
     ),
-    Goal("layer norm, RMS norm", "92% of the copy, 1.6 times PyTorch", ("layer_norm", "rms_norm")),
+    Goal(
+        "layer norm, RMS norm",
+        "92% of the copy, 1.6 times PyTorch",
+        ("layer_norm", "rms_norm"),
+        predicted=("rows", "layer norm, 768", "layer norm, 4096"),
+    ),
     Goal(
         "their gradients",
         "80% of the copy, twice PyTorch",
         ("layer_norm_backward", "rms_norm_backward"),
+        predicted=("rows", "layer norm's gradient, 768", "layer norm's gradient, 4096"),
     ),
-    Goal("GELU, dropout", "97% of the copy", ("gelu*", "dropout")),
+    Goal(
+        "GELU, dropout",
+        "97% of the copy",
+        ("gelu*", "dropout"),
+        predicted=("elements", "gelu", "gelu_tanh", "dropout"),
+    ),
     Goal(
         "gradient of an embedding",
         "twice PyTorch, the same bits every time",
         ("embedding_backward",),
         ceiling=False,
     ),
-    Goal("AdamW step", "95% of the copy, 1.3 times PyTorch's fused one", ("adamw_step",)),
+    Goal(
+        "AdamW step",
+        "95% of the copy, 1.3 times PyTorch's fused one",
+        ("adamw_step",),
+        predicted=("elements", "AdamW", "AdamW, float32"),
+    ),
     Goal("convolution", "1.5 times PyTorch", ("conv2d*",), ceiling=False),
     PERCEPTRON,
     Goal(
@@ -104,7 +129,7 @@ GOALS = (
         ceiling=False,
         shapes=lambda shape: shape[-1] == 128,
     ),
-    Goal("training step of GPT-2 124M", "1.15 times torch.compile, 2.2 times eager PyTorch"),
+    LANGUAGE_MODEL,
 )
 
 
@@ -122,10 +147,28 @@ def figures(folder: Path) -> str:
         lines += ["No GPU has been measured yet: of the goals below, none has been tested.", ""]
     else:
         lines += [measured_on(found), "", *outcome(found), ""]
-    lines += ["| | goal | measured |", "|---|---|---|"]
-    lines += [f"| {g.item} | {g.goal} | {measured(g, found)} |" for g in GOALS]
+    lines += [
+        "Predicted is the part of what no kernel can pass (a copy, tensor cores' peak), by the "
+        "tables of [kernels.md](kernels.md), in bfloat16.",
+        "",
+        "| | goal | predicted | measured |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {g.item} | {g.goal} | {predicted(g)} | {measured(g, found)} |" for g in GOALS]
     lines += ["", "## On the CPU", "", cpu_page.page(json.loads((folder / "cpu.json").read_text()))]
     return "\n".join(lines) + "\n"
+
+
+def predicted(goal: Goal) -> str:
+    """From docs/kernels.md: the second but last cell of each kernel's line."""
+    if not goal.predicted:
+        return "-"
+    mark, *names = goal.predicted
+    text = (ROOT / "docs" / "kernels.md").read_text()
+    _, _, rest = text.partition(f"<!-- benchmarks/predict.py ({mark}): start -->")
+    table, _, _ = rest.partition("<!--")
+    found = dict(re.findall(r"^\| `(.*)` \|.* ([\d.]+)% \| [^|]*\|$", table, re.M))
+    return span([float(found[name]) / 100 for name in names], "{:.0%}")
 
 
 def newest_gpu(folder: Path) -> dict[str, Any] | None:
@@ -157,14 +200,15 @@ def outcome(found: Mapping[str, Any]) -> list[str]:
 
 
 def measured(goal: Goal, found: Mapping[str, Any] | None) -> str:
-    if not goal.cases and goal is not PERCEPTRON:
-        return "not in the GPU check yet"
     if found is None:
         return "-"
     bench = found["parts"].get("bench", {})
     if goal is PERCEPTRON:
         ratio = bench.get("mlp", {}).get("ratio_to_torch")
         return f"{ratio:.2f} times PyTorch" if ratio else "-"
+    if goal is LANGUAGE_MODEL:
+        rate = bench.get("gpt2", {}).get("tokens_per_second")
+        return f"{rate:,.0f} tokens a second" if rate else "-"
     rows = [row for row in bench.get("rows", []) if belongs(row, goal)]
     wrong = [row for row in rows if row["status"] != "ok"]
     timed = [row for row in rows if "median" in row]

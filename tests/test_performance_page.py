@@ -59,7 +59,7 @@ def test_without_a_gpu_it_says_so_and_shows_the_cpu(folder: Path) -> None:
     put(folder, "emulated-2026-01-01.json", results("2026-01-01", "emulated"))
     text = performance_page.figures(folder)
     assert "No GPU has been measured yet" in text
-    assert {line(text, g.item) for g in performance_page.GOALS} == {"-", "not in the GPU check yet"}
+    assert {line(text, g.item) for g in performance_page.GOALS} == {"-"}
     cpu = json.loads((folder / "cpu.json").read_text())
     assert cpu["machine"]["date"] in text
     assert cpu["machine"]["processor"] in text
@@ -73,7 +73,8 @@ def test_the_newest_results_stand_beside_the_goals(folder: Path) -> None:
         row("softmax", "float32", (1024, 65536), 0.91, torch=2.5),
     ]
     put(folder, "nvidia-h200-2026-01-02.json",
-        results("2026-01-02", rows=rows, mlp={"ratio_to_torch": 3.25}))  # fmt: skip
+        results("2026-01-02", rows=rows, mlp={"ratio_to_torch": 3.25},
+                gpt2={"tokens_per_second": 123456.7}))  # fmt: skip
     put(folder, "nvidia-h200-2025-12-31.json", results("2025-12-31"))
     text = performance_page.figures(folder)
     assert "No GPU" not in text
@@ -87,6 +88,12 @@ def test_the_newest_results_stand_beside_the_goals(folder: Path) -> None:
         "91% of the ceiling, 2.50 times torch (2.50)"
     )
     assert line(text, "training step of a small perceptron") == "3.25 times PyTorch"
+    assert line(text, "training step of GPT-2 124M") == "123,457 tokens a second"
+
+
+def test_what_is_predicted_stands_beside_the_goals() -> None:
+    for goal in performance_page.GOALS:
+        assert (performance_page.predicted(goal) == "-") is not bool(goal.predicted)
 
 
 def test_wrong_rows_are_not_passed_over(folder: Path) -> None:
