@@ -115,10 +115,11 @@ FROM_THE_RESULT = """
 FROM_THE_LOGARITHM = "log_softmax* masked_log_softmax"
 # The gradient of a bias, the sum of one that the kernel has stored in 16 bits.
 SUMS_OF_STORED = "bias_gelu*"
-# Two products in a row by tensor cores: what comes of the first is rounded for the second.
-TWO_PRODUCTS = "attention*"
+# Two products in a row: what comes of the first is rounded for the second.
+TWO_PRODUCTS = "attention* feed_forward*"
 # What cannot be held to it: {names: (where: "" everywhere, "+" and "-" large and small, reason)}.
 IMPOSSIBLE = {
+    "feed_forward*": ("-", "what the second layer is given is rounded, and 0 where it is so small"),
     "rms_norm_plain": ("", "eps is that of the dtype, and another in float64"),
     "bce_*": ("+", "probabilities are at most 1"),
     "sinc special.sinc": ("+", "float32 holds pi x with an error of a radian"),

@@ -21,6 +21,7 @@ from tapegrad.autograd.tree import flatten, structure
 from tapegrad.core.capture import Capture, CaptureError, capturing, set_capturing
 from tapegrad.core.devices import EMULATED, Device, get_default_device
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.stand_in import publish, refusing
 
 from . import _gpu, is_available
@@ -52,6 +53,7 @@ class CUDAGraph:
     the device, ValueError for "cpu", which has no launches.
     """
 
+    @retelling
     def __init__(self, keep_graph: bool = False, *, device: Any = None) -> None:
         if device is None:
             device = "cuda" if is_available() else EMULATED
@@ -177,6 +179,7 @@ def _located(error: BaseException, traceback: TracebackType | None) -> str:
 # ---------------------------------------------------------------------- steps
 
 
+@retelling
 def make_graphed_step(
     step: Callable[..., Any], warmup: int = 3, *, device: Any = None, pool: Any = None
 ) -> Callable[..., Any]:

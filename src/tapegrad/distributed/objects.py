@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from tapegrad.core.dtypes import bfloat16
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
 
+from . import pickled
 from .collectives import _root, _Run, start
 from .groups import group_of
 from .pending import Pending
@@ -30,7 +30,7 @@ _PLAIN = (type(None), bool, int, float, str)
 def encode(value: Any, allow_pickle: bool = False) -> Array:
     """The object as bytes. Raises TypeError for what is neither JSON nor an array."""
     if allow_pickle:
-        return np.frombuffer(pickle.dumps(value), np.uint8)
+        return np.frombuffer(pickled.dumps(value), np.uint8)
     arrays: list[Array] = []
     text = json.dumps(_described(value, arrays)).encode()
     data = [len(text).to_bytes(8, "little"), text, *[a.tobytes() for a in arrays]]
@@ -61,7 +61,7 @@ def _described(value: Any, arrays: list[Array]) -> Any:
 def decode(data: Array, allow_pickle: bool = False) -> Any:
     """What ``encode`` has made bytes of."""
     if allow_pickle:
-        return pickle.loads(data.tobytes())
+        return pickled.loads(data.tobytes())
     rest = io.BytesIO(data.tobytes())
     return _made(json.loads(rest.read(int.from_bytes(rest.read(8), "little"))), rest)
 

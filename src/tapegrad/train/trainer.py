@@ -240,6 +240,7 @@ class Trainer(Reporting):
                 if self._samples and not self._signals.caught:
                     self._report(validation)
                 self._save()
+                together.wait_for_all()
                 if not self._signals.caught:
                     self._tell("on_end")
             self._resume_at = self._position.state_dict()
