@@ -110,7 +110,7 @@ class Memory:
     def __del__(self) -> None:
         if hasattr(self, "size"):
             self.pool.give_back(self.size)
-            for hook in hooks:
+            for hook in hooks or ():  # (None: Python ends)
                 hook.free_postprocess(
                     device_id=self.device, mem_size=self.size, mem_ptr=0, pmem_id=0
                 )
