@@ -265,7 +265,7 @@ void launch_product(const Destination& destination, const A& a, const B& b, cons
               plan.splits);
 }
 
-// Of factors that lie in memory, or are gathered as a tile is filled (conv_tile.cuh).
+// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh).
 template <class T, class Destination, class A, class B>
 void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
               cudaStream_t stream) {

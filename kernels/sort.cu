@@ -33,7 +33,7 @@ struct Pass {
     int shift;
 
     __device__ int64_t key(int64_t i) const { return keys[i] >= 0 && keys[i] < rows ? keys[i] : rows; }
-    __device__ int digit(int64_t key) const { return int(key >> shift) % digits; }
+    __device__ int digit(int64_t key) const { return int(key >> shift & (digits - 1)); }
 };
 
 // The lanes whose digit is this lane's, and that have a key.

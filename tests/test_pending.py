@@ -94,3 +94,13 @@ def test_second_gradients_go_through_parts_and_pairs() -> None:
     (g,) = tg.autograd.grad((a * a * b).sum(), x, create_graph=True)
     g.sum().backward()
     assert x.grad.tolist() == [[8.0, 12.0], [2.0, 4.0]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64, tg.bfloat16])
+def test_parts_come_before_the_whole(dtype: Any, device: str) -> None:
+    x = tg.tensor([1.0, 2.0, 3.0], dtype=dtype, device=device, requires_grad=True)
+    y = x * 1
+    whole = (y * 2).sum()  # whose gradient comes after that of the part
+    (g,) = tg.autograd.grad(whole + y[0:2].sum(), x)
+    assert g.tolist() == [3, 3, 2]

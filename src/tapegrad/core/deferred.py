@@ -39,8 +39,11 @@ class out_of_range:
 
     def __enter__(self) -> np.ndarray:
         if self.key[0].type != "cuda":
+            if capturing() is None:
+                self.note = np.zeros(2, np.int64)
+                return self.note
             note = self.key[0].ops["zeros"](2, np.int64)
-            self.note = note.view(np.ndarray)  # of a recording, too
+            self.note = note.view(np.ndarray)
             return note
         raise_found()
         note = _notes.get(self.key)

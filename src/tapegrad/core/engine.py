@@ -136,7 +136,12 @@ def _visit(
                 heappush(heap, (-serial, edge))
         elif edge.dtype is not float32 and edge.dtype.itemsize == 2:
             pending[edge] = _wide_sum(xp, have, gradient, edge, wide)
-        elif create_graph or getrefcount(have) != _HELD_TWICE or have.base is not None:
+        elif (
+            create_graph
+            or have.__class__ is Parts
+            or getrefcount(have) != _HELD_TWICE
+            or have.base is not None
+        ):
             pending[edge] = have + gradient
         else:  # nobody else can see this array: it is the engine's own
             have += gradient
@@ -275,7 +280,8 @@ def _add_into(
         if edge.serial:
             push(edge)
     if buffer.__class__ is Parts:
-        buffer.add(node.primitive, node.saved, g)
+        if not buffer.add(node.primitive, node.saved, g):
+            pending[edge] = buffer.wide(xp)
         return
     if buffer.__class__ is Pair:
         buffer = pending[edge] = buffer.wide(xp)

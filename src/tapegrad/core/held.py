@@ -37,6 +37,9 @@ def release() -> None:
     """Let go of what no stream uses any more."""
     if capturing() is None:  # in which nothing may be asked
         for _ in range(len(_held)):
-            event, memory = _held.popleft()
+            try:
+                event, memory = _held.popleft()
+            except IndexError:  # another thread, or a finalizer, took the last
+                return
             if not event.done:
                 _held.append((event, memory))

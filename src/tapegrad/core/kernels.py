@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .capture import capturing
 from .devices import Device, KernelsMissing, current_stream, override, wait
 from .dtypes import is_floating
 from .memory import Array, address
@@ -182,19 +183,21 @@ def ask(device: Device, name: str, *sizes: int) -> int:
 
 
 # Of each stream of a device.
-_counters: dict[tuple[Device, int], Array] = {}
+_counters: dict[tuple[str, Device, int], Array] = {}
 
 
 def counters(device: Device, count: int) -> Array:
     """At least so many zeros (uint32), of which a kernel may count up what it sets back to 0. Each
-    stream has its own, which are made once."""
+    stream has its own, which are made once, and so has each recording."""
     if device.type != "cuda":
         return device.ops["zeros"]((count,), dtype=np.dtype(np.uint32))
-    key = device, current_stream(device)
-    found = _counters.get(key)
+    recording = capturing()
+    kept: dict = _counters if recording is None else recording.shared
+    key = "counters", device, current_stream(device)
+    found = kept.get(key)
     if found is None or found.size < count:
         size = max(count, 4096)
-        found = _counters[key] = device.ops["zeros"]((size,), dtype=np.dtype(np.uint32))
+        found = kept[key] = device.ops["zeros"]((size,), dtype=np.dtype(np.uint32))
     return found
 
 

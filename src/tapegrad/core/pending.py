@@ -7,6 +7,7 @@ in the accumulator's dtype, an array of its own, to which more is added.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .dtypes import accumulator
@@ -32,15 +33,19 @@ class Pair:
 class Parts:
     """The gradients of parts of an array, each with the node that took the part."""
 
-    __slots__ = ("dtype", "parts", "shape", "xp")
+    __slots__ = ("dtype", "left", "parts", "shape", "xp")
 
     def __init__(self, xp: Any, shape: tuple[int, ...], dtype: Any):
         self.xp, self.shape, self.dtype = xp, tuple(shape), dtype
+        self.left = math.prod(shape)  # elements that parts beside each other do not have yet
         self.parts: list[tuple[Any, tuple, Array]] = []
 
-    def add(self, primitive: Any, saved: Any, g: Array) -> None:
-        """``g`` is the gradient of the part that a node of this primitive took."""
+    def add(self, primitive: Any, saved: Any, g: Array) -> bool:
+        """``g`` is the gradient of the part that a node of this primitive took. Whether the parts
+        may be beside each other still: if not, they are not worth their memory."""
         self.parts.append((primitive, tuple(saved), g))  # hooks may keep what is saved
+        self.left -= g.size
+        return self.left >= 0
 
     def __add__(self, gradient: Any) -> Any:
         return self.wide(self.xp) + gradient

@@ -90,10 +90,12 @@ class CUDAGraph:
         if self._capture is None or capturing() is not self._capture or self._recorder is None:
             raise RuntimeError("[CUDAGraph] capture_end() without capture_begin() in this thread")
         set_capturing(None)
-        for call in self._capture.at_end:
-            call()
-        self._capture.shared.clear()
-        self._recorder.end()
+        try:
+            for call in self._capture.at_end:
+                call()
+        finally:
+            self._capture.shared.clear()
+            self._recorder.end()
         self._is_recorded = True
 
     def replay(self) -> None:

@@ -209,7 +209,7 @@ class Optimizer(Saved):
             with enable_grad():
                 loss = closure()
         work = []
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             mine = [(p, p._grad) for p in group["params"] if p._grad is not None]
             for p, _ in mine:
                 self._require_alike(p, self.state[p])
@@ -219,7 +219,7 @@ class Optimizer(Saved):
                         "leaf that requires grad: with differentiable=True optimize p.clone()"
                     )
             if mine:
-                work.append((group, mine))
+                work.append((number, mine))
         recording = capturing()
         if recording is not None:
             record_step(recording, partial(self._prepare, work))
@@ -228,13 +228,14 @@ class Optimizer(Saved):
         (quiet(prepared.make) if noisy() else prepared.make)()
         return loss
 
-    def _prepare(self, work: list[tuple[dict, list]]) -> Prepared:
-        """The steps of these groups' parameters, with the gradients beside them, which nothing has
-        made yet (but those that are recorded on the tape)."""
+    def _prepare(self, work: list[tuple[int, list]]) -> Prepared:
+        """The steps of the parameters of these groups, by number, with the gradients beside them,
+        which nothing has made yet (but those that are recorded on the tape)."""
         change = f"optim.{type(self).__name__}.step"
         update = quiet(self._update) if noisy() else self._update
         ready: list[tuple] = []
-        for group, mine in work:
+        for number, mine in work:
+            group = self.param_groups[number]
             recorded = bool(group.get("differentiable"))
             numbers = group if recorded else _plain(group)
             ready.append((mine, recorded, self._used(numbers), self._options(numbers), numbers))

@@ -150,7 +150,7 @@ def in_float64(body: Callable) -> Callable:
         if not isinstance(arrays[0], np.ndarray) or max(a.size for a in arrays) <= _BLOCK:
             return widened(xp, arrays, parameters).astype(dtype, copy=False)
         arrays = np.broadcast_arrays(*arrays)  # type: ignore[assignment]
-        result = np.empty_like(arrays[0], dtype, shape=arrays[0].shape)
+        result = np.empty_like(arrays[0], dtype, "C", shape=arrays[0].shape)
         flat, arrays = result.reshape(-1), [a.reshape(-1) for a in arrays]  # type: ignore
         for i in range(0, result.size, _BLOCK):
             flat[i : i + _BLOCK] = widened(xp, [a[i : i + _BLOCK] for a in arrays], parameters)

@@ -171,7 +171,7 @@ def _by_tensor_cores(
 
 
 def suits_hopper(device: Device, itemsize: int, batch: int, m: int, n: int, k: int) -> bool:
-    """Whether kernels/matmul_hopper.cu runs there, and is faster than kernels/matmul_tensor.cu."""
+    """Whether kernels/matmul_hopper.cu runs there, and has tiles enough."""
     if itemsize != 2 or not runs_hopper(device):
         return False
     return bool(ask(device, "matmul_hopper_suits", batch, m, n, k))

@@ -57,7 +57,9 @@ class Generator(Retelling):
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed`` (any 64-bit integer, negative ones wrap around). Raises
-        TypeError for what is no number."""
+        TypeError for what is no number; CaptureError while launches are recorded."""
+        if capturing() is not None:
+            refuse("a generator is seeded, which would be so in every replay: seed it before")
         try:
             self._seed, self._offset = math.floor(seed) % 2**64, 0
         except (TypeError, ValueError, OverflowError):
@@ -95,7 +97,11 @@ class Generator(Retelling):
                 f"{wanted}, got {state.dtype.name} {size}: another library's generators are others"
             )
         held = np.ascontiguousarray(state.numpy(force=True))  # type: ignore[attr-defined]
-        self._seed, self._offset = held.view("<u8").tolist()
+        seed, offset = held.view("<u8").tolist()
+        recording, changes = capturing(), (seed, offset) != (self._seed, self._offset)
+        if changes and recording is not None and self not in recording.shared:
+            refuse("a generator gets this state, as it would in every replay: set it before")
+        self._seed, self._offset = seed, offset
         return self
 
     def jump(self, seed: int, offset: int) -> None:
@@ -137,9 +143,10 @@ class _Replayed:
     def next(self, calls: int) -> tuple[Seed, int]:
         """Where the stream begins in each replay, and the offset from there."""
         generator = self._generator
-        if generator._seed != self._seed:
-            refuse("a generator was seeded, which would be so in every replay: seed it before")
         first = generator._offset - self._offset
+        # (It may go back to where it was within the recording, as a checkpoint does.)
+        if generator._seed != self._seed or not 0 <= first <= self._calls:
+            refuse("a generator got another state, as it would in every replay: set it before")
         generator._offset += calls
         self._calls = max(self._calls, first + calls)
         return self._start, first
@@ -348,7 +355,7 @@ def uniform(xp: Any, *, n: int, dtype: Any, seed: Seed, offset: int) -> Array:
     return _from_words(xp, n, dtype, seed, offset, 1, number)
 
 
-def whole_range(dtype: Any) -> tuple[Seed, int]:
+def whole_range(dtype: Any) -> tuple[int, int]:
     """The least and the largest whole number of a dtype, as far as int64 has them."""
     if dtype.kind == "b":
         return 0, 1
