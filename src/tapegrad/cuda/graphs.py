@@ -1,6 +1,6 @@
 """Whole steps as one launch: what a function launches is recorded once, and replayed.
 
-A replay costs the host one call, whatever the number of launches. It runs the same kernels on the
+All launches of a replay are one call of the host. It runs the same kernels on the
 same memory: inputs are copied into the tensors that were there when it was recorded, and results
 appear in those that were made then. Numbers that change, those of optimizers and the key of random
 numbers, are read from the device's memory, which each replay brings up to date first
