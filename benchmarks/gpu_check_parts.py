@@ -337,7 +337,7 @@ def bench(options: Namespace, report: Report) -> None:
     results = tg.bench.run(
         cases,
         device=options.device,
-        budget_s=max(left(KERNELS_END), 0.0) if timed else 15.0,
+        budget_s=max(left(KERNELS_END), 0.0) if timed else 60.0,
         peers=peers,
         progress=False,
         on_row=on_row,
