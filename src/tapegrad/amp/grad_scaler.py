@@ -12,6 +12,8 @@ from tapegrad.core.devices import Device, device_count
 from tapegrad.core.dtypes import float16, float32, is_low_precision
 from tapegrad.core.modes import flag, no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.distributed.collectives import all_reduce
+from tapegrad.distributed.reductions import ReduceOp
 from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import tensor
 
@@ -139,7 +141,8 @@ class GradScaler:
     def _unscale_grads_(
         self, optimizer: Any, scale: Tensor, allow_fp16: bool
     ) -> dict[Device, Tensor]:
-        """Device -> 1 where a gradient on it is inf or nan, else 0."""
+        """Device -> 1 where a gradient on it is inf or nan, else 0; of sharded parameters on all
+        ranks what it is on any of them."""
         gradients = [
             p.grad
             for group in optimizer.param_groups
@@ -160,6 +163,9 @@ class GradScaler:
                 g.mul_(inverse.item() if is_low_precision(g.dtype) else inverse.to(g.device))
                 bad = g.isfinite().all().logical_not().float()
                 found[g.device] = bad.maximum(found[g.device]) if g.device in found else bad
+        for group in _groups_of_parts(optimizer):
+            for bad in found.values():
+                all_reduce(bad, ReduceOp.MAX, group)
         return found
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -311,3 +317,9 @@ class GradScaler:
             )
             state["_init_scale"], state["_scale"] = self.get_scale(), None
         return state
+
+
+def _groups_of_parts(optimizer: Any) -> list[Any]:
+    """The groups whose ranks have parts of an optimizer's parameters (fully_shard)."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return [*dict.fromkeys(p.sharding.group for p in parameters if hasattr(p, "sharding"))]
