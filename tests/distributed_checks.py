@@ -650,6 +650,22 @@ def the_norm_of_sharded_gradients_is_that_of_all() -> None:
         assert abs(got - found) < 1e-12, (kind, got, found)
 
 
+@check
+def what_is_inf_on_one_rank_is_left_out_on_all() -> None:
+    model = network().float()
+    fully_shard(model)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    scaler = tg.amp.GradScaler("cpu", init_scale=8.0)
+    before = weights(model)
+    scaler.scale(model(tg.ones(2, 6)).sum()).backward()
+    if RANK == 1:
+        next(model.parameters()).grad.fill_(float("inf"))
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 4
+    same(weights(model), before)
+
+
 # ---------------------------------------------------------------------- checkpoints
 
 
@@ -708,6 +724,18 @@ def checkpoints_load_into_any_division() -> None:
     raises(
         tg.checkpoint.CheckpointError, "no state of", dcp.load, {"other": nn.Linear(1, 1)}, folder
     )
+
+
+@check
+def a_trainer_does_not_save_what_is_divided() -> None:
+    for way in ("zero 1", "zero 3"):
+        state = to_save(way, 5)
+        saves = tg.checkpoint.Checkpoints(FOLDER / "trainer")
+        parts = state["model"], nn.functional.cross_entropy, state["optimizer"]
+        trainer = tg.train.Trainer(*parts, checkpoints=saves, progress=False)
+        raises(NotImplementedError, "distributed.checkpoint", trainer.fit, [batch(0)], steps=1)
+        raises(NotImplementedError, "distributed.checkpoint", trainer.state_dict)
+        tg.train.Trainer(*parts, progress=False).fit([batch(0)], steps=1)
 
 
 @check

@@ -17,6 +17,7 @@ from tapegrad.nn import Module
 from tapegrad.ops.common.arguments import positive
 from tapegrad.optim import LBFGS
 from tapegrad.optim.optimizer import Optimizer
+from tapegrad.optim.zero_redundancy import ZeroRedundancyOptimizer
 
 from .batches import length
 from .callback import Callback
@@ -72,6 +73,21 @@ def check_parts(
                     "on_start, on_step, on_report (of an epoch, or of report_every steps), on_end",
                     stacklevel=4,  # where the Trainer is made
                 )
+
+
+def check_whole(model: Module, optimizer: Any) -> None:
+    """Raise NotImplementedError where this rank has only a part of the state, which the first one
+    would save alone."""
+    if isinstance(optimizer, ZeroRedundancyOptimizer):
+        what = "a ZeroRedundancyOptimizer has on each rank a part of its state"
+    elif any(hasattr(p, "sharding") for p in model.parameters()):
+        what = "fully_shard leaves each rank a part of each parameter"
+    else:
+        return
+    raise NotImplementedError(
+        f"[Trainer] {what}, and one rank saves for all: train without checkpoints=, and save and "
+        "load model and optimizer by distributed.checkpoint, on all ranks"
+    )
 
 
 def check_options(

@@ -12,6 +12,7 @@ from tapegrad.ops.common.refusals import Retelling
 
 from . import together
 from .callback import Callback
+from .checks import check_whole
 from .history import History
 from .position import Position, random_state
 
@@ -39,7 +40,10 @@ class Saved(Retelling):
     _random: dict[str, Any] | None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on, for ``tapegrad.save``."""
+        """Everything that the rest of the run depends on, for ``tapegrad.save``. Raises
+        NotImplementedError where that is divided among several ranks."""
+        if together.are_several():
+            check_whole(self.model, self.optimizer)
         at = self._resume_at
         if self._position is not None and at is None:
             at = self._position.state_dict()
@@ -106,6 +110,8 @@ class Saved(Retelling):
 
     def _begin(self, resume: Any) -> None:
         saves = self.checkpoints
+        if saves is not None and together.are_several():
+            check_whole(self.model, self.optimizer)
         if resume is True and saves is None:
             raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
         if not isinstance(resume, bool):

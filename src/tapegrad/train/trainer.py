@@ -190,7 +190,9 @@ class Trainer(Reporting):
 
         Raises ValueError for a loader without batches, and a monitor that no report has;
         FileExistsError where ``checkpoints`` has another run; FloatingPointError, before the step,
-        for a loss of inf or nan (``non_finite="raise"``).
+        for a loss of inf or nan (``non_finite="raise"``); NotImplementedError for ``checkpoints``
+        of what several ranks have divided (fully_shard, ZeroRedundancyOptimizer): these are for
+        distributed.checkpoint.
         """
         if self._fitting:
             raise RuntimeError("[Trainer] fit is running already: use another Trainer in it")
