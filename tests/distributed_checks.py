@@ -293,6 +293,20 @@ def wrong_sizes_are_refused_before_anything_is_sent() -> None:
     raises(TypeError, "expects Tensors", dist.all_reduce, np.ones(3))
 
 
+@check
+def messages_that_are_too_short_are_refused() -> None:
+    if sys.argv[2] != "mpi":
+        return
+    if RANK == 0:
+        dist.send(tg.ones(4), 1)
+    if RANK == 1:
+        work = dist.irecv(tg.zeros(8), 0)
+        for call in (work.wait, work.is_completed, work.wait):  # it stays so, and ends nothing else
+            words = "[irecv] rank 1: there came 16 bytes from rank 0 where 32 were expected"
+            raises(dist.DistBackendError, words, call)
+    dist.barrier()
+
+
 class Least(Backend):
     """A backend that has no more than it must."""
 

@@ -22,7 +22,7 @@ from . import environment, reductions, watching
 from .backend import Backend
 from .errors import DistError
 from .groups import ProcessGroup, get_group_rank, group_of
-from .pending import Pending
+from .pending import Named, Pending
 from .reductions import ReduceOp
 from .watching import Call
 
@@ -31,9 +31,9 @@ class Work:
     """A collective on its way: ``wait()`` before its tensors are read, or changed."""
 
     def __init__(self, call: Call, group: ProcessGroup, pending: Pending):
-        self._call, self._group, self._pending = call, group, pending
-        if not self._pending.done():
-            watching.keep_going(self._pending)
+        self._call, self._group = call, group
+        self._pending = Named(pending, f"[{call.op}] rank {group.ranks[group.rank()]}")
+        watching.keep_going(self._pending)
 
     def is_completed(self) -> bool:
         """Whether it is done; asking lets it go on meanwhile."""
@@ -42,7 +42,8 @@ class Work:
 
     def wait(self, timeout: timedelta | float | None = None) -> bool:
         """Wait until it is done; returns True. Raises DistTimeoutError, naming the ranks that are
-        missing and where they are, and DistError where one has ended."""
+        missing and where they are, DistError where one has ended, and DistBackendError, each time,
+        where it has failed."""
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         limit = self._group.timeout if seconds is None else seconds
         watching.wait(self._pending, self._call, self._group.ranks, limit)

@@ -35,18 +35,37 @@ def load() -> Any:
 
 
 class _Requests:
-    def __init__(self, mpi: Any, requests: list[Any], *held: Any):
-        self._mpi, self._requests, self._held = mpi, requests, held
+    """``receives``: the arrays that the first requests fill, and from whom; ``held`` are others
+    that MPI still needs."""
+
+    def __init__(
+        self,
+        mpi: Any,
+        requests: list[Any],
+        *held: Any,
+        receives: Sequence[tuple[Array, int]] = (),
+    ):
+        self._mpi, self._requests, self._receives, self._held = mpi, requests, receives, held
 
     def done(self) -> bool:
+        statuses = [self._mpi.Status() for _ in self._requests]
         try:
-            return bool(self._mpi.Request.Testall(self._requests))
+            if not self._mpi.Request.Testall(self._requests, statuses):
+                return False
         except self._mpi.Exception as error:
             time.sleep(_LAST_WORDS)
             raise DistBackendError(
                 f"MPI says: {error}: a rank is gone, or ranks gave other shapes "
                 "(TAPEGRAD_DISTRIBUTED_DEBUG=1 compares them)"
             ) from None
+        receives, self._requests, self._receives = self._receives, [], ()
+        for (array, rank), status in zip(receives, statuses, strict=False):
+            if (came := status.Get_count(self._mpi.BYTE)) != array.nbytes:  # MPI takes fewer
+                raise DistBackendError(
+                    f"there came {came} bytes from rank {rank} where {array.nbytes} were expected: "
+                    "all ranks must give equal shapes and dtypes"
+                )
+        return True
 
 
 def _bytes(array: Array) -> Array:
@@ -74,7 +93,7 @@ class MPIBackend(Backend):
         communicator = self._communicator
         requests = [communicator.Irecv(_bytes(array), rank, tag) for array, rank in receives]
         requests += [communicator.Isend(_bytes(array), rank, tag) for array, rank in sends]
-        return _Requests(self._mpi, requests, sends, receives)
+        return _Requests(self._mpi, requests, sends, receives=receives)
 
     def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
         return _Requests(self._mpi, [self._communicator.Ibcast(_bytes(array), root)], array)

@@ -115,12 +115,20 @@ _under_way: list[Pending] = []
 
 def keep_going(pending: Pending) -> None:
     """Let it go on whenever this rank waits for anything, or asks whether anything is done."""
-    _under_way.append(pending)
+    if _is_under_way(pending):
+        _under_way.append(pending)
 
 
 def progress() -> None:
     """Let all that is on its way go on."""
-    _under_way[:] = [each for each in _under_way if not each.done()]
+    _under_way[:] = [each for each in _under_way if _is_under_way(each)]
+
+
+def _is_under_way(pending: Pending) -> bool:
+    try:
+        return not pending.done()
+    except Exception:  # who waits for it is told
+        return False
 
 
 def wait(pending: Pending, call: Call, ranks: Sequence[int], timeout: float) -> None:
