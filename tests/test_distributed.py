@@ -17,7 +17,8 @@ from launched import TESTS, launch, needs_mpi
 
 import tapegrad as tg
 import tapegrad.distributed as dist
-from tapegrad.distributed import environment, groups
+from tapegrad.distributed import environment, groups, watching
+from tapegrad.distributed.backend import Backend
 from tapegrad.distributed.launch import find_mpiexec
 from tapegrad.distributed.reductions import bounds
 
@@ -140,6 +141,32 @@ def test_where_there_is_no_mpiexec(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"pip install 'tapegrad\[mpi\]'"):
         find_mpiexec()
+
+
+class Leaving(Backend):
+    """Of two ranks, the first; the other says after a while that it ends."""
+
+    name, rank, size, supervised = "leaving", 0, 2, True
+
+    def __init__(self) -> None:
+        self.coming = iter([None, None, None, (1, json.dumps(["end", ""]).encode())])
+
+    def receive(self) -> Any:
+        return next(self.coming, None)
+
+
+@pytest.mark.parametrize("destroyed", [True, False])
+def test_who_ends_waits_for_others(monkeypatch: pytest.MonkeyPatch, destroyed: bool) -> None:
+    """For as long as they like once there is no group, else for its timeout."""
+    monkeypatch.setattr(watching, "_watch", None)
+    dist.init_process_group(host=Leaving(), timeout=-1)
+    if destroyed:
+        dist.destroy_process_group()
+        watching._leave()
+    else:
+        with pytest.raises(SystemExit):
+            watching._leave()
+        dist.destroy_process_group()
 
 
 def test_parts_are_all_there_is() -> None:

@@ -50,6 +50,9 @@ class Backend:
         """The backend of these ranks among themselves; None on the others. All ranks call it."""
         raise NotImplementedError
 
+    def listen(self) -> None:
+        """Be ready for ``post`` and ``receive``, even when closed. All ranks call it."""
+
     def post(self, rank: int, message: bytes) -> None:
         """Send a short message that the other need not wait for."""
 

@@ -140,7 +140,7 @@ def init_process_group(
     if name == "auto" and host.size > 1:
         name = "nccl" if is_nccl_available() else "mpi"
     seconds = _seconds(timeout)
-    watching.begin(host)
+    watching.begin(host, seconds)
     gpu = None
     if name == "nccl":
         from .nccl import NCCLBackend
@@ -194,6 +194,7 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
         return
     if own is GroupMember.WORLD:
         GroupMember.WORLD = None
+        watching.release()
     for backend in (own.gpu, own.host):
         if backend is not None:
             backend.close()

@@ -80,7 +80,7 @@ class MPIBackend(Backend):
     def __init__(self, communicator: Any):
         self._mpi = load()
         self._communicator = communicator.Dup()
-        self._mail = communicator.Dup()
+        self._mail: Any = None
         self._posted: list[Any] = []
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
 
@@ -111,6 +111,9 @@ class MPIBackend(Backend):
         made = MPIBackend(own)
         own.Free()
         return made
+
+    def listen(self) -> None:
+        self._mail = self._communicator.Dup()
 
     def post(self, rank: int, message: bytes) -> None:
         self._posted = [pair for pair in self._posted if not pair[0].Test()]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import environment
 from .errors import DistError, DistTimeoutError
 from .last_words import tell, tell_error
 
@@ -45,6 +45,7 @@ class _Watch:
 
     def __init__(self, host: Backend):
         self.host = host
+        self.timeout = math.inf  # seconds that a rank which ends waits for others
         self.call: Call | None = None
         self.ended: dict[int, float] = {}  # since when
         self.answers: dict[int, str] = {}
@@ -70,16 +71,27 @@ class _Watch:
 _watch: _Watch | None = None
 
 
-def begin(host: Backend) -> None:
-    """Watch over the ranks of this backend until the process ends."""
+def begin(host: Backend, timeout: float) -> None:
+    """Watch over the ranks of this backend until the process ends: it waits so many seconds for
+    those that do not end, and for ever after ``release``."""
     global _watch
-    if _watch is not None or host.size == 1:
+    if host.size == 1:
         return
-    _watch = _Watch(host)
-    if host.supervised:
+    is_first = _watch is None
+    if _watch is None:
+        host.listen()
+        _watch = _Watch(host)
+    _watch.timeout = timeout
+    if host.supervised or not is_first:
         return
     sys.excepthook = _abort_after
     atexit.register(_leave)
+
+
+def release() -> None:
+    """The ranks have nothing more to do with each other: let each take its time."""
+    if _watch is not None:
+        _watch.timeout = math.inf
 
 
 def _abort_after(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -95,12 +107,12 @@ def _leave() -> None:
     assert _watch is not None
     for rank in _watch.others():
         _watch.post(rank, "end")
-    deadline = time.monotonic() + environment.timeout()
+    deadline = time.monotonic() + _watch.timeout
     while len(_watch.ended) < _watch.host.size - 1:
         _watch.look()
         if time.monotonic() > deadline:
             late = [rank for rank in _watch.others() if rank not in _watch.ended]
-            waited = f"at its end, waited {environment.timeout():g} s for {_ranks(late)}"
+            waited = f"at its end, waited {_watch.timeout:g} s for {_ranks(late)}"
             tell(_watch.host.rank, [f"{waited}: all ranks end"])
             _watch.host.abort(1)
         time.sleep(0.001)
