@@ -680,6 +680,23 @@ def what_is_inf_on_one_rank_is_left_out_on_all() -> None:
     same(weights(model), before)
 
 
+class StopsLast(tg.train.Callback):
+    def on_step(self, trainer: Any) -> None:
+        if RANK == SIZE - 1 and trainer.step == 2:
+            trainer.stop("enough")
+
+
+@check
+def one_that_stops_stops_all() -> None:
+    model = DistributedDataParallel(network())
+    trainer = tg.train.Trainer(
+        model, nn.functional.cross_entropy, adam(model), callbacks=[StopsLast()], progress=False
+    )
+    trainer.fit([batch(step) for step in range(4)], epochs=1)
+    assert trainer.step == 2
+    assert trainer.stopped == ("enough" if RANK == SIZE - 1 else "another rank has stopped")
+
+
 # ---------------------------------------------------------------------- checkpoints
 
 

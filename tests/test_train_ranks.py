@@ -29,6 +29,7 @@ def test_ranks_stop_together_and_go_on(tmp_path: Path) -> None:
     trained(other, 2, "stop", 10)  # one rank gets SIGTERM in step 10: both save the same state
     assert sorted(path.name for path in other.glob("saves/step-*"))[-1][5:13] == "00000010"
     assert trained(other, 2) == whole
+    trained(tmp_path / "late", 2, "stop", 25)  # after the last step
 
 
 def test_another_number_of_ranks_goes_on(tmp_path: Path) -> None:

@@ -110,3 +110,5 @@ class Reporting(Saved):
         for callback in self.callbacks:
             if callback.every_rank or together.is_first():
                 getattr(callback, hook)(self, *args)
+        if together.added(bool(self.stopped))[0] and not self.stopped:
+            self.stopped = "another rank has stopped"

@@ -56,10 +56,12 @@ class Signals:
             self.caught = self.noted or signal.SIGTERM
 
     def deliver(self) -> None:
-        """After the end: do what the program does on that signal. Of a SIGTERM that it does not
-        handle, SystemExit(143), by which open files and workers are closed."""
-        if self.caught is None:
+        """After the end: do what the program does on that signal, which now need not be shared. Of
+        a SIGTERM that it does not handle, SystemExit(143), by which open files and workers are
+        closed."""
+        number = self.caught or self.noted
+        if number is None:
             return
-        if self.caught == signal.SIGTERM and signal.getsignal(self.caught) is signal.SIG_DFL:
-            raise SystemExit(128 + self.caught)
-        signal.raise_signal(self.caught)
+        if number == signal.SIGTERM and signal.getsignal(number) is signal.SIG_DFL:
+            raise SystemExit(128 + number)
+        signal.raise_signal(number)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.distributed.collectives import all_reduce, barrier
+from tapegrad.distributed.collectives import all_reduce
 from tapegrad.distributed.groups import get_rank, get_world_size, is_initialized
 from tapegrad.distributed.objects import all_gather_object, broadcast_object_list, encode
 from tapegrad.ops.creation.create import from_numpy
@@ -30,12 +30,6 @@ def is_first() -> bool:
 def are_several() -> bool:
     """Whether there are other ranks."""
     return place()[1] > 1
-
-
-def wait_for_all() -> None:
-    """Until all ranks are here: one that ended before would end the others in the midst."""
-    if are_several():
-        barrier()
 
 
 def added(*values: float) -> list[float]:

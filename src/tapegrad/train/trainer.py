@@ -150,7 +150,7 @@ class Trainer(Reporting):
             ) from error
 
     def stop(self, reason: str) -> None:
-        """End the run after this step."""
+        """End the run after this step, on all ranks."""
         self.stopped = reason
 
     @property
@@ -242,7 +242,7 @@ class Trainer(Reporting):
                 if self._samples and not self._signals.caught:
                     self._report(validation)
                 self._save()
-                together.wait_for_all()
+                self._share_signals()
                 if not self._signals.caught:
                     self._tell("on_end")
             self._resume_at = self._position.state_dict()
@@ -329,6 +329,13 @@ class Trainer(Reporting):
         total, samples, noted = together.added(loss * size, size, self._signals.noted is not None)
         self._signals.share(noted)
         return total / samples, samples
+
+    def _share_signals(self) -> None:
+        """Wait for all ranks: one that ended before would end the others in the midst of a save. A
+        signal that one of them has noted since the last step, all get here."""
+        if together.are_several():
+            (noted,) = together.added(self._signals.noted is not None)
+            self._signals.share(noted)
 
     def _skip(self, loss: float) -> None:
         self.optimizer.zero_grad()
