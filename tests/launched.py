@@ -25,15 +25,26 @@ def needs_mpi() -> None:
         pytest.skip(str(error), allow_module_level=True)
 
 
-def launch(count: int, *script: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as ranks; they give up a minute after the last sign of life of one of them."""
+def begin(count: int, *script: object, **environment: str) -> subprocess.Popen[str]:
+    """Run a script as ranks, in a session of its own, as if at another terminal; they give up a
+    minute after the last sign of life of one of them."""
     command = [sys.executable, "-m", "tapegrad", "launch", "-n", str(count), *map(str, script)]
     settings = {"TAPEGRAD_DISTRIBUTED_TIMEOUT": "60", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(
+    return subprocess.Popen(
         command,
         env={**os.environ, **settings, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
+        start_new_session=True,
     )
+
+
+def launch(count: int, *script: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``begin``, until it has ended."""
+    with begin(count, *script, **environment) as started:
+        try:
+            out, error = started.communicate(timeout=300)
+        finally:
+            started.kill()
+    return subprocess.CompletedProcess(started.args, started.returncode, out, error)

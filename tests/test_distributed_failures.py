@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
-from launched import TESTS, launch, needs_mpi
+from launched import TESTS, begin, launch, needs_mpi
 
 needs_mpi()
 
@@ -38,3 +41,18 @@ def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
         "call 7 of group 0, all_reduce",
     ):
         assert words in ended.stderr, ended.stderr  # of whoever was the first to wait so long
+
+
+def test_ranks_get_each_signal_once() -> None:
+    """The terminal's CTRL-C, which goes to the launcher's whole group; and SIGTERM, which goes to
+    the launcher alone."""
+    with begin(2, TESTS / "noting_rank.py") as started:
+        assert started.stdout is not None
+        lines = iter(started.stdout.readline, "")
+        assert [next(lines) for _ in range(2)] == ["ready\n"] * 2
+        os.killpg(started.pid, signal.SIGINT)
+        said = [next(lines) for _ in range(2)]
+        started.send_signal(signal.SIGTERM)
+        said += lines
+        assert started.wait() == 0
+    assert said.count("SIGINT+SIGTERM\n") == 2, said

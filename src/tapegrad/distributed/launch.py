@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from . import last_words
 from .mpi import HINT
@@ -37,9 +39,28 @@ def launch(count: int, script: Sequence[str], options: Sequence[str] = ()) -> in
     command = [mpiexec, *options, *_openmpi_options(mpiexec), "-n", str(count)]
     with tempfile.NamedTemporaryFile() as file:
         environment[last_words.FILE] = file.name
-        status = subprocess.call([*command, sys.executable, rank, *script], env=environment)
+        status = _run([*command, sys.executable, rank, *script], environment)
         sys.stderr.write(file.read().decode())
     return status
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """The status of mpiexec, which hands signals on to the ranks: the terminal's CTRL-C it gets
+    itself, SIGTERM from here."""
+    process = None
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        if process is not None and number == signal.SIGTERM:
+            process.send_signal(number)
+
+    # (Not SIG_IGN, which mpiexec would inherit.)
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process = subprocess.Popen(command, env=environment)
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _openmpi_options(mpiexec: str) -> list[str]:

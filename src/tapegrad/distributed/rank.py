@@ -85,8 +85,8 @@ def main() -> int:
         os.close(reads)
         _child(sys.argv[1:], rank, word)
     os.close(word)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os.kill(child, number))
+    for number in (signal.SIGINT, signal.SIGTERM):  # mpiexec sends them to the child, too
+        signal.signal(number, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     said = os.read(reads, 1)
