@@ -45,8 +45,8 @@ def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
 
 def test_ranks_get_each_signal_once() -> None:
     """The terminal's CTRL-C, which goes to the launcher's whole group; and SIGTERM, which goes to
-    the launcher alone."""
-    with begin(2, TESTS / "noting_rank.py") as started:
+    the launcher alone. The script is a module."""
+    with begin(2, "-m", "noting_rank") as started:
         assert started.stdout is not None
         lines = iter(started.stdout.readline, "")
         assert [next(lines) for _ in range(2)] == ["ready\n"] * 2

@@ -179,7 +179,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OPTIONS",
         help="further options for mpiexec, as '--hostfile hosts', in one argument",
     )
-    launch.add_argument("script", metavar="FILE.py", help="the script; -m for a module")
+    launch.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
+    launch.add_argument("script", metavar="FILE.py", help="the script")
     launch.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
     launch.set_defaults(run=_launch)
     return parser
@@ -233,7 +234,8 @@ def _emulate(arguments: argparse.Namespace) -> int:
 def _launch(arguments: argparse.Namespace) -> int:
     from .distributed.launch import launch
 
-    return launch(arguments.n, [arguments.script, *arguments.arguments], arguments.mpi.split())
+    script = [*["-m"] * arguments.module, arguments.script, *arguments.arguments]
+    return launch(arguments.n, script, arguments.mpi.split())
 
 
 def _check(arguments: argparse.Namespace) -> int:
