@@ -547,6 +547,15 @@ def gradients_are_sent_while_the_walk_goes_on() -> None:
 
 
 @check
+def memory_is_kept_once_a_dtype() -> None:
+    free = dist.groups.world().host.__dict__.setdefault("_free", {})
+    for count in range(1, 40):
+        dist.all_reduce(tg.ones(count))
+        dist.all_reduce(tg.ones(40_000 + count))
+    assert [array.dtype.name for array in free.values()].count("float32") == 1
+
+
+@check
 def hooks_on_gradients_come_before_the_average() -> None:
     model = DistributedDataParallel(nn.Linear(2, 1, bias=False))
     model.module.weight.register_hook(lambda g: g * (RANK + 1))
@@ -579,6 +588,12 @@ def buffers_are_those_of_the_first() -> None:
     alone(tensor(0, (4, 3)))
     same(model.module.running_mean, alone.running_mean.cpu().numpy())
     assert model.module.num_batches_tracked.item() == 1
+    with tg.no_grad():
+        model(tensor(RANK, (4, 3)))
+        for rank in range(SIZE):  # they are alike still: nobody is waited for
+            if rank == RANK:
+                model(tensor(RANK, (4, 3)))
+            dist.barrier()
 
 
 @check

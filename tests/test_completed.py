@@ -72,3 +72,12 @@ def test_gone_leaves_are_forgotten() -> None:
         x = tg.ones(1, requires_grad=True)
         (x * 2).sum().backward()
         assert engine.awaited is None
+
+
+def test_a_handle_removes_its_own_hook_only() -> None:
+    leaf = tg.ones(2, requires_grad=True)
+    first, second = (on_complete(leaf, lambda g: None) for _ in range(2))
+    first.remove()
+    assert leaf._node in _hooks
+    second.remove()
+    assert leaf._node not in _hooks

@@ -21,25 +21,26 @@ _hooks: WeakKeyDictionary[Leaf, Callable[[Any], None]] = WeakKeyDictionary()
 class CompleteHandle:
     """Takes a hook away again."""
 
-    def __init__(self, leaf: Leaf):
-        self._leaf = leaf
+    def __init__(self, leaf: Leaf, hook: Callable[[Any], None]):
+        self._leaf, self._hook = leaf, hook
 
     def remove(self) -> None:
-        """Call it no more."""
-        _hooks.pop(self._leaf, None)
+        """Call it no more; one that has taken its place stays."""
+        if _hooks.get(self._leaf) is self._hook:
+            del _hooks[self._leaf]
 
 
 def on_complete(leaf: Tensor, hook: Callable[[Any], None]) -> CompleteHandle:
     """Call ``hook(array)`` in each ``backward`` as soon as nothing more will be added to what has
     reached this leaf: its ``.grad`` gets the array later, when all leaves have theirs, and the
-    array must not be changed. 16-bit gradients may still be float32.
+    array must not be changed. It takes the place of a hook that was there. 16-bit gradients may still be float32.
 
     It is not called where hooks on the leaf may still replace the gradient, where the walk's end
     completes the leaf, and for gradients of gradients: ``register_post_accumulate_grad_hook`` is.
     """
     _hooks[leaf._node] = hook
     engine.awaited = _due
-    return CompleteHandle(leaf._node)
+    return CompleteHandle(leaf._node, hook)
 
 
 def _due(roots: Sequence[Tensor]) -> engine.Due:

@@ -10,6 +10,7 @@ overtake those of another: so each collective has a tag of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -85,6 +86,8 @@ class Backend:
         self, library: Any, array: Array, op: ReduceOp, tag: int = 0
     ) -> Iterator[Pending]:
         """Replace ``array`` by what all ranks' arrays reduce to, on all of them."""
+        if self.size == 1:
+            return
         if array.nbytes <= _SMALL:
             with self.scratch(library, (self.size, array.size), array.dtype) as parts:
                 yield self.all_gather(array, parts, tag)
@@ -101,7 +104,10 @@ class Backend:
         """Reduce the ``pieces`` of all ranks that are for this one, ``pieces[rank]``, to
         ``out``."""
         own, others = pieces[self.rank], self.others()
-        with self.scratch(library, (max(self.size - 1, 1), own.size), own.dtype) as memory:
+        if not others:
+            out[...] = own
+            return
+        with self.scratch(library, (len(others), own.size), own.dtype) as memory:
             received = dict(zip(sorted(others), memory, strict=False))
             sends = [(pieces[r], r) for r in others]
             yield self.exchange(sends, [(received[r], r) for r in others], tag)
@@ -115,9 +121,13 @@ class Backend:
 
     @contextmanager
     def scratch(self, library: Any, shape: tuple[int, ...], dtype: Any) -> Iterator[Array]:
-        """An array for a while. Fresh memory costs more than filling it, so it is kept."""
+        """An array for a while. Fresh memory costs more than filling it, so the largest of each
+        dtype is kept."""
         free = self.__dict__.setdefault("_free", {})
-        kept = free.setdefault((library.__name__, shape, dtype), [])
-        array = kept.pop() if kept else library.empty(shape, dtype)
-        yield array
-        kept.append(array)
+        key, count = (library.__name__, dtype), math.prod(shape)
+        memory = free.pop(key, None)
+        if memory is None or memory.size < count:
+            memory = library.empty(count, dtype)
+        yield memory[:count].reshape(shape)
+        if key not in free or free[key].size < memory.size:
+            free[key] = memory

@@ -51,9 +51,7 @@ def combine(library: Any, op: ReduceOp, parts: Sequence[Array], spare: Array, ou
     be the first of them, is overwritten."""
     wide = accumulator(out.dtype)
     function = getattr(library, _FUNCTIONS[op])
-    if len(parts) == 1:
-        out[...] = parts[0]
-    elif wide != out.dtype:
+    if wide != out.dtype:
         total = parts[0].astype(wide)
         for part in parts[1:]:
             function(total, part.astype(wide), out=total)

@@ -22,7 +22,7 @@ class DistributedDataParallel(Module):
     optimizers make the same step on all of them. The names in its state_dict begin with "module.".
 
     At the start all ranks take over rank 0's parameters and buffers; buffers again before each
-    forward pass (``broadcast_buffers``). Gradients are averaged in buckets of ``bucket_cap_mb``
+    forward pass that follows one that records (``broadcast_buffers``). Gradients are averaged in buckets of ``bucket_cap_mb``
     megabytes, while the backward pass still runs; 16-bit ones in float32. A loss that is a mean
     over each rank's equally many samples gives the gradient of the mean over all of them.
 
@@ -59,7 +59,7 @@ class DistributedDataParallel(Module):
         self.broadcast_buffers, self.static_graph = broadcast_buffers, static_graph
         self.find_unused_parameters = find_unused_parameters
         self.gradient_as_bucket_view = gradient_as_bucket_view
-        self.require_backward_grad_sync = True
+        self.require_backward_grad_sync = self.require_forward_param_sync = True
         trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         if not trained:
             raise RuntimeError(
@@ -99,8 +99,9 @@ class DistributedDataParallel(Module):
             self._reducer.enabled = self.require_backward_grad_sync
             if self.require_backward_grad_sync:
                 self._reducer.begin()
-        if self.broadcast_buffers and self.require_backward_grad_sync:
+        if self.broadcast_buffers and self.require_forward_param_sync:
             broadcast_from_first([*self.module.buffers()], self.process_group)
+        self.require_forward_param_sync = recording.get() and self.require_backward_grad_sync
         return self.module(*inputs, **kwargs)
 
     @contextmanager
