@@ -177,6 +177,25 @@ def test_parts_are_all_there_is() -> None:
             assert np.concatenate([np.arange(count)[p] for p in parts]).tolist() == [*range(count)]
 
 
+def test_unknown_arguments_are_refused(alone: None) -> None:
+    layer = tg.nn.Linear(1, 1)
+    ddp, shard = tg.nn.parallel.DistributedDataParallel, dist.fsdp.fully_shard
+    for call in (dist.init_process_group, dist.new_group, dist.barrier, ddp, shard):
+        with pytest.raises(TypeError, match="carrier"):
+            call(*[layer] * (call in (ddp, shard)), carrier="pigeon")
+    dist.new_group(pg_options=None, group_desc="all", device_id=None)
+    for call, name in (
+        (dist.new_group, "use_local_synchronization"),
+        (ddp, "mixed_precision"),
+        (ddp, "delay_all_reduce_named_params"),
+        (shard, "mp_policy"),
+        (shard, "offload_policy"),
+        (shard, "ignored_params"),
+    ):
+        with pytest.raises(NotImplementedError, match=name):
+            call(*[layer] * (call is not dist.new_group), **{name: True})
+
+
 def test_what_there_is_not() -> None:
     for call in (dist.init_device_mesh, dist.fsdp.FullyShardedDataParallel, dist.Join):
         with pytest.raises(NotImplementedError, match="there is nothing like it here: "):

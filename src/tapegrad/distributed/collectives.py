@@ -357,9 +357,7 @@ def all_to_all_single(
     return start("all_to_all_single", group, input, steps, async_op, words, [output])
 
 
-def barrier(
-    group: Any = None, async_op: bool = False, device_ids: Any = None, **ignored: Any
-) -> Work | None:
+def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
     """Wait until all ranks have come here."""
 
     def steps(run: _Run) -> Iterator[Pending]:

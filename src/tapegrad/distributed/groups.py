@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from tapegrad.core.devices import Device
+from tapegrad.ops.common.arguments import refuse
 
 from . import environment, watching
 from .backend import Backend
@@ -100,10 +101,13 @@ def init_process_group(
     timeout: timedelta | float | None = None,
     world_size: int = -1,
     rank: int = -1,
+    store: Any = None,
+    group_name: str = "",
+    pg_options: Any = None,
+    device_id: Any = None,
     *,
     communicator: Any = None,
     host: Backend | None = None,
-    **ignored: Any,
 ) -> None:
     """Make the group of all ranks. ``backend``: "mpi"; "nccl" for arrays on GPUs, and MPI for the
     others; "self" for one process; "auto" (also None): NCCL where CuPy has it, beside MPI, where
@@ -113,7 +117,8 @@ def init_process_group(
     The ranks are those of MPI's COMM_WORLD, or of ``communicator``, one of mpi4py's. Whoever has
     started the processes in another way gives a ``host`` backend (see distributed.backend), as
     ``train.ray.run`` does for its ranks: there Ray stands for MPI, whatever backend is named.
-    ``init_method`` and what else PyTorch has change nothing: MPI knows how to find the others.
+    ``init_method``, ``store``, ``group_name``, ``pg_options`` and ``device_id`` change nothing: MPI
+    knows how to find the others.
 
     Raises RuntimeError where there is a group already, ValueError for an unknown backend, or where
     ``rank`` and ``world_size``, or RANK and WORLD_SIZE, are not what MPI says, and ImportError,
@@ -204,11 +209,16 @@ def new_group(
     ranks: Sequence[int] | None = None,
     timeout: timedelta | float | None = None,
     backend: str | None = None,
-    **ignored: Any,
+    pg_options: Any = None,
+    use_local_synchronization: bool = False,
+    group_desc: str | None = None,
+    device_id: Any = None,
 ) -> Any:
     """The group of these ranks, in increasing order; GroupMember.NON_GROUP_MEMBER on others. All
-    ranks of the world call it, for all groups in the same order. Raises ValueError for ranks that
-    there are not, or twice."""
+    ranks of the world call it, for all groups in the same order; ``backend``,
+    ``pg_options``, ``group_desc`` and ``device_id`` change nothing. Raises ValueError for ranks that
+    there are not, or twice, NotImplementedError for ``use_local_synchronization``."""
+    refuse("new_group", use_local_synchronization=use_local_synchronization)
     whole = world()
     chosen = [*range(whole.size())] if ranks is None else sorted(ranks)
     if len({*chosen}) < len(chosen) or not {*chosen} <= {*range(whole.size())} or not chosen:

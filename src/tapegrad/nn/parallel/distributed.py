@@ -12,6 +12,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.distributed.collectives import broadcast
 from tapegrad.distributed.groups import get_world_size, world
 from tapegrad.distributed.objects import all_gather_object
+from tapegrad.ops.common.arguments import refuse
 
 from ..module import Module
 from .buckets import Reducer
@@ -33,7 +34,7 @@ class DistributedDataParallel(Module):
 
     Raises ValueError without a process group, RuntimeError for a module without parameters that
     require grad, where the ranks' modules differ, and in ``backward`` for parameters without a
-    gradient, where that was not said.
+    gradient, where that was not said. Raises NotImplementedError for the last five arguments.
     """
 
     def __init__(
@@ -50,9 +51,21 @@ class DistributedDataParallel(Module):
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = False,
         static_graph: bool = False,
-        **ignored: Any,
+        delay_all_reduce_named_params: Any = None,
+        param_to_hook_all_reduce: Any = None,
+        mixed_precision: Any = None,
+        device_mesh: Any = None,
+        skip_all_reduce_unused_params: bool = False,
     ) -> None:
         super().__init__()
+        refuse(
+            "DistributedDataParallel",
+            delay_all_reduce_named_params=delay_all_reduce_named_params,
+            param_to_hook_all_reduce=param_to_hook_all_reduce,
+            mixed_precision=mixed_precision,
+            device_mesh=device_mesh,
+            skip_all_reduce_unused_params=skip_all_reduce_unused_params,
+        )
         self.process_group = world() if process_group is None else process_group
         self.module = module
         self.device_ids, self.output_device, self.dim = device_ids, output_device, dim

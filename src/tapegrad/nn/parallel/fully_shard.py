@@ -16,6 +16,7 @@ from tapegrad.distributed.collectives import all_gather_into_tensor, reduce_scat
 from tapegrad.distributed.groups import world
 from tapegrad.distributed.reductions import ReduceOp
 from tapegrad.distributed.shards import Layout
+from tapegrad.ops.common.arguments import refuse
 
 from ..module import Module
 from ..parameter import Parameter
@@ -23,7 +24,14 @@ from .distributed import broadcast_from_first
 
 
 def fully_shard(
-    module: Module, *, mesh: Any = None, reshard_after_forward: bool = True, **ignored: Any
+    module: Module,
+    *,
+    mesh: Any = None,
+    reshard_after_forward: bool = True,
+    shard_placement_fn: Any = None,
+    mp_policy: Any = None,
+    offload_policy: Any = None,
+    ignored_params: Any = None,
 ) -> Module:
     """Let each rank keep a part of each of the module's parameters, and return the module.
 
@@ -36,8 +44,15 @@ def fully_shard(
     A parameter becomes the flat part of this rank, of equal length on all, with zeros behind the
     whole's end; its ``sharding`` knows the whole's shape (``distributed.full_tensor`` brings it
     together). All ranks begin with rank 0's. Raises ValueError without a process group, and for a
-    module without parameters that are whole.
+    module without parameters that are whole, NotImplementedError for the other arguments.
     """
+    refuse(
+        "fully_shard",
+        shard_placement_fn=shard_placement_fn,
+        mp_policy=mp_policy,
+        offload_policy=offload_policy,
+        ignored_params=ignored_params,
+    )
     group = world() if mesh is None else mesh
     places: dict[int, list[tuple[Module, str]]] = {}
     whole: dict[int, Parameter] = {}

@@ -25,6 +25,14 @@ def positive(what: str, value: Any) -> int:
     return int(value)
 
 
+def refuse(op: str, **arguments: Any) -> None:
+    """Raise NotImplementedError for PyTorch's arguments that have no effect here, where one is
+    given: anything but None and False."""
+    for name, value in arguments.items():
+        if value is not None and value is not False:
+            raise NotImplementedError(f"[{op}] {name} has no effect here: leave it out")
+
+
 def check_nesting(op: str, data: Any, depth: int = 64) -> None:
     """Raise ValueError for lists, tuples and dicts nested deeper than arrays have dimensions: one
     that contains itself has no end."""
