@@ -250,6 +250,12 @@ def objects() -> None:
     got: list[Any] = [None]
     dist.scatter_object_list(got, [r * 2 for r in range(SIZE)] if RANK == 1 else None, src=1)
     assert got == [2 * RANK]
+    states = [network(RANK).state_dict()]
+    dist.broadcast_object_list(states, 0)
+    assert [*states[0]] == [*network().state_dict()]
+    same(states[0]["0.bias"], network(0).state_dict()["0.bias"])
+    if RANK == 0:
+        raises(ValueError, "object_gather_list", dist.gather_object, 1)
     raises(TypeError, "allow_pickle", dist.all_gather_object, found, {1, 2})
     dist.all_gather_object(found, {RANK}, allow_pickle=True)
     assert found == [{r} for r in range(SIZE)]

@@ -1,7 +1,7 @@
 """Python objects between ranks, as JSON and arrays: what another rank sends cannot run anything.
 
-None, bool, int, float and str, lists, tuples, dicts with such keys, NumPy arrays and tensors arrive
-as they were sent, tensors on the CPU. Anything else needs ``allow_pickle=True``, on all ranks,
+None, bool, int, float and str, lists, tuples, dicts with such keys (an OrderedDict as a dict), NumPy
+arrays and tensors arrive as they were sent, tensors on the CPU. Anything else needs ``allow_pickle=True``, on all ranks,
 which lets every rank run code in every other.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -44,7 +45,7 @@ def _described(value: Any, arrays: list[Array]) -> Any:
         return [_described(item, arrays) for item in value]
     if type(value) is tuple:
         return {"tuple": [_described(item, arrays) for item in value]}
-    if type(value) is dict and all(type(key) in _PLAIN for key in value):
+    if type(value) in (dict, OrderedDict) and all(type(key) in _PLAIN for key in value):
         return {"dict": [[key, _described(item, arrays)] for key, item in value.items()]}
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
         array = np.asarray(to_numpy(value._array if isinstance(value, Tensor) else value))
@@ -119,8 +120,16 @@ def gather_object(
     *,
     allow_pickle: bool = False,
 ) -> None:
-    """Fill ``object_gather_list`` of rank ``dst`` (0 if none is said) with the objects of all."""
+    """Fill ``object_gather_list`` of rank ``dst`` (0 if none is said) with the objects of all.
+    Raises ValueError there without it, TypeError for an object that is neither JSON nor an array
+    (see ``allow_pickle``)."""
     root = _root("gather_object", group, 0 if dst is group_dst is None else dst, group_dst)
+    own = group_of(group)
+    if own is not None and own.rank() == root and not isinstance(object_gather_list, list):
+        raise ValueError(
+            f"[gather_object] rank {own.ranks[root]}, which gathers, needs a list as "
+            f"object_gather_list, got {object_gather_list!r}"
+        )
     data = encode(obj, allow_pickle)
 
     def steps(run: _Run) -> Iterator[Pending]:
