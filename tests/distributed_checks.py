@@ -268,6 +268,7 @@ def groups() -> None:
     x = tensor(RANK)
     if RANK in chosen:
         assert (dist.get_rank(group), dist.get_world_size(group)) == (chosen.index(RANK), 2)
+        assert getattr(group.host, "_mail", None) is None  # the group of all has one for messages
         assert dist.get_process_group_ranks(group) == chosen
         assert dist.get_global_rank(group, 1) == SIZE - 1
         assert dist.get_group_rank(group, SIZE - 1) == 1

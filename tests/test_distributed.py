@@ -131,7 +131,7 @@ def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     # (In a process that goes on MPI is not to begin.)
     monkeypatch.setattr(groups, "load", lambda: SimpleNamespace(COMM_WORLD=None))
     found = SimpleNamespace(rank=0, size=1, name="mpi")
-    monkeypatch.setattr(groups, "MPIBackend", lambda communicator: found)
+    monkeypatch.setattr(groups, "MPIBackend", lambda communicator, timeout: found)
     with pytest.raises(ValueError, match=r"rank 3 of 8, mpi that it is 0 of 1.*tapegrad launch"):
         dist.init_process_group("mpi")
 
@@ -153,6 +153,29 @@ class Leaving(Backend):
 
     def receive(self) -> Any:
         return next(self.coming, None)
+
+
+def test_the_group_of_all_closes_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(groups.SingleBackend, "close", lambda self: closed.append(self))
+    dist.init_process_group()
+    first, second = dist.new_group([0]), dist.new_group([0])
+    dist.destroy_process_group(first)
+    assert closed == [first.host]
+    whole = groups.world()
+    dist.destroy_process_group()
+    assert closed == [first.host, second.host, whole.host]
+
+
+class Never:
+    def done(self) -> bool:
+        return False
+
+
+def test_without_a_watch_waiting_ends_too() -> None:
+    call = watching.Call(0, 0, "init_process_group", "")
+    with pytest.raises(dist.DistTimeoutError, match=r"\[init_process_group\] has waited 0 s"):
+        watching.wait(Never(), call, (0, 1), 0)
 
 
 @pytest.mark.parametrize("destroyed", [True, False])

@@ -17,7 +17,7 @@ SAID = {
     "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),
     "leaves": ("[rank 1] has left by os._exit(0)",),
     "is killed": ("[rank 1] was killed by SIGKILL",),
-    "hangs": ("has waited 5 s in call 7 of group 0, all_reduce", "Missing: rank 1 does not answer"),
+    "hangs": ("has waited 5 s in call 7 of group 0, new_group", "Missing: rank 1 does not answer"),
     "is stopped": ("has waited 5 s in call 7", "Missing: rank 1 does not answer"),
     "calls another": ("rank 1: broadcast from 0 float32 (10,)", "rank 2: all_reduce AVG float32"),
     "has another shape": ("rank 0: all_reduce AVG float32 (10,)", "rank 1: all_reduce SUM float32"),

@@ -21,7 +21,7 @@ from tapegrad.core.tensor import Tensor
 from . import environment, reductions, watching
 from .backend import Backend
 from .errors import DistError
-from .groups import ProcessGroup, get_group_rank, group_of
+from .groups import ProcessGroup, get_group_rank, group_of, tag_of
 from .pending import Named, Pending
 from .reductions import ReduceOp
 from .watching import Call
@@ -60,7 +60,7 @@ class _Run:
         self.backend = group.host if like is None else group.backend_for(like._device)
         on_gpu = self.backend.device_type == "cuda"
         self.library: Any = like._device.library if on_gpu and like is not None else np
-        self.tag = 2 * (sequence % 2**14) + 1  # (those of send and recv are even)
+        self.tag = tag_of(sequence)
 
     def flat(self, tensor: Tensor) -> Array:
         """The tensor's elements where the backend takes them: its own memory, if that is

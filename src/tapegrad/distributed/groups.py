@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core.devices import Device
 from tapegrad.ops.common.arguments import refuse
 
@@ -16,6 +18,7 @@ from .backend import Backend
 from .errors import DistError
 from .mpi import HINT, MPIBackend, load
 from .single import SingleBackend
+from .watching import Call
 
 
 class ProcessGroup:
@@ -27,6 +30,7 @@ class ProcessGroup:
         self.number, self.ranks, self.timeout = number, tuple(ranks), timeout
         self.host, self.gpu = host, gpu
         self._sequence = count()
+        self.subgroups: list[ProcessGroup] = []  # of the group of all, until they are destroyed
 
     def rank(self) -> int:
         """Of this process, in the group."""
@@ -45,8 +49,20 @@ class ProcessGroup:
         """The number of a collective, the same on all ranks."""
         return next(self._sequence)
 
+    def meet(self, op: str) -> None:
+        """Wait until all ranks have come to this call. Raises as ``Work.wait`` does."""
+        sequence = self.next_call()
+        here = np.zeros((self.size(), 1), np.uint8)
+        pending = self.host.all_gather(here[0].copy(), here, tag_of(sequence))
+        watching.wait(pending, Call(self.number, sequence, op, ""), self.ranks, self.timeout)
+
     def __repr__(self) -> str:
         return f"<ProcessGroup {self.number}: ranks {[*self.ranks]}, {get_backend(self)}>"
+
+
+def tag_of(sequence: int) -> int:
+    """Under which a collective sends (those of send and recv are even)."""
+    return 2 * (sequence % 2**14) + 1
 
 
 class GroupMember:
@@ -131,7 +147,7 @@ def init_process_group(
         raise ValueError(
             f'[init_process_group] backend must be "mpi", "nccl", "self" or "auto", not {backend!r}'
         )
-    place = environment.place()
+    place, seconds = environment.place(), _seconds(timeout)
     if communicator is None and host is None and name != "self":
         host = _offered
     if host is None:
@@ -139,12 +155,11 @@ def init_process_group(
         if name == "self" or (name == "auto" and alone):
             host = SingleBackend()
         else:
-            host = MPIBackend(load().COMM_WORLD if communicator is None else communicator)
+            host = MPIBackend(load().COMM_WORLD if communicator is None else communicator, seconds)
         if communicator is None:
             _check_place(host, place, rank, world_size)
     if name == "auto" and host.size > 1:
         name = "nccl" if is_nccl_available() else "mpi"
-    seconds = _seconds(timeout)
     watching.begin(host, seconds)
     gpu = None
     if name == "nccl":
@@ -193,13 +208,17 @@ def group_of(group: Any) -> ProcessGroup | None:
 
 
 def destroy_process_group(group: ProcessGroup | None = None) -> None:
-    """Let go of a group, by default of that of all ranks."""
+    """Let go of a group, by default of that of all ranks, and with it of all others."""
     own = group_of(group)
     if own is None:
         return
     if own is GroupMember.WORLD:
+        for subgroup in [*own.subgroups]:
+            destroy_process_group(subgroup)
         GroupMember.WORLD = None
         watching.release()
+    elif GroupMember.WORLD is not None and own in GroupMember.WORLD.subgroups:
+        GroupMember.WORLD.subgroups.remove(own)
     for backend in (own.gpu, own.host):
         if backend is not None:
             backend.close()
@@ -226,12 +245,15 @@ def new_group(
             f"[new_group] ranks must be different ones of 0 to {whole.size() - 1}, got {ranks!r}"
         )
     number = next(_numbers)
+    whole.meet("new_group")  # what MPI splits, it waits for without end
     host = whole.host.split(chosen)
     gpu = None if whole.gpu is None or host is None else whole.gpu.among(host)  # type: ignore
     if host is None:
         return GroupMember.NON_GROUP_MEMBER
     seconds = whole.timeout if timeout is None else _seconds(timeout)
-    return ProcessGroup(number, chosen, host, gpu, seconds)
+    made = ProcessGroup(number, chosen, host, gpu, seconds)
+    whole.subgroups.append(made)
+    return made
 
 
 def get_rank(group: ProcessGroup | None = None) -> int:

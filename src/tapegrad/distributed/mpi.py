@@ -6,6 +6,7 @@ computed is computed here, in the order of the ranks, so that no bit depends on 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from tapegrad.core.memory import Array
 from .backend import Backend
 from .errors import DistBackendError
 from .pending import Pending
+from .watching import Call, wait
 
 HINT = "pip install 'tapegrad[mpi]' brings mpi4py and an MPI"
 # Seconds before this rank says that MPI has failed: where that is as another has died, whoever
@@ -73,13 +75,16 @@ def _bytes(array: Array) -> Array:
 
 
 class MPIBackend(Backend):
-    """The ranks of a communicator of mpi4py's (its ``Dup``: the user's own stays theirs)."""
+    """The ranks of a communicator of mpi4py's (its ``Dup``: the user's own stays theirs), which have
+    ``timeout`` seconds to come. Raises DistTimeoutError where they do not."""
 
     name = "mpi"
 
-    def __init__(self, communicator: Any):
+    def __init__(self, communicator: Any, timeout: float = math.inf):
         self._mpi = load()
-        self._communicator = communicator.Dup()
+        self._communicator, request = communicator.Idup()
+        call = Call(0, 0, "init_process_group", "")
+        wait(_Requests(self._mpi, [request]), call, range(communicator.Get_size()), timeout)
         self._mail: Any = None
         self._posted: list[Any] = []
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()

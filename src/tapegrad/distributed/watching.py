@@ -159,9 +159,13 @@ def wait(pending: Pending, call: Call, ranks: Sequence[int], timeout: float) -> 
             now = time.monotonic()
             progress()
             _pause(now - began)
-            if now < next_look or _watch is None:
+            if now < next_look:
                 continue
             next_look = now + _LOOK
+            if _watch is None:
+                if now - began > timeout:
+                    raise DistTimeoutError(f"[{call.op}] has waited {timeout:g} s for other ranks")
+                continue
             _watch.look()
             gone = [
                 rank for rank in ranks if now - max(began, _watch.ended.get(rank, now)) > _ANSWER
