@@ -165,6 +165,11 @@ def from_all_to_all() -> None:
         x = tg.zeros(*shape)
         dist.all_gather_into_tensor(x, tensor(RANK))
         same(x, np.concatenate(parts).reshape(shape))
+    x = tg.zeros(SIZE * 3, 5)
+    own = x[3 * RANK : 3 * RANK + 3]
+    own.copy_(tensor(RANK))
+    dist.all_gather_into_tensor(x, own)  # in place
+    same(x, np.concatenate(parts))
     x = tg.zeros(2, 5)
     whole = all_arrays((SIZE * 2, 5))
     dist.reduce_scatter_tensor(x, tensor(RANK, (SIZE * 2, 5)), ReduceOp.AVG)

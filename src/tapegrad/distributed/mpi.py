@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, shares
 
 from .backend import Backend
 from .errors import DistBackendError
@@ -104,6 +104,8 @@ class MPIBackend(Backend):
         return _Requests(self._mpi, [self._communicator.Ibcast(_bytes(array), root)], array)
 
     def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:
+        if shares(own, parts):  # which MPI refuses
+            own = own.copy()
         request = self._communicator.Iallgather(_bytes(own), _bytes(parts))
         return _Requests(self._mpi, [request], own, parts)
 
