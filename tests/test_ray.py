@@ -81,6 +81,13 @@ def _exchanged():
     return dist.get_backend(), os.environ["LOCAL_RANK"], found
 
 
+def test_places_on_one_node_or_on_all_do_not_grow():
+    """has_more_room cannot know of a place alone whether the others could be there, too."""
+    for strategy in ("STRICT_PACK", "STRICT_SPREAD"):
+        with pytest.raises(ValueError, match=f"grow_every.*{strategy}"):
+            run(print, ranks=(1, 2), strategy=strategy, grow_every=1)
+
+
 def test_ranks_exchange_arrays_and_those_of_a_node_follow_each_other(cluster):
     results = run(_exchanged, ranks=3)
     assert [backend for backend, _, _ in results] == ["ray"] * 3

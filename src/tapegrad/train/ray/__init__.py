@@ -55,13 +55,18 @@ def run(
     function raises in a rank ends the run, unless it is one of ``retry``: it is raised here, with
     the rank's traceback. Raises DistBackendError, too, where there is no room, and where the head
     of the cluster no longer answers, ImportError, with what to install, without Ray, and ValueError
-    for numbers of ranks that make no sense.
+    for numbers of ranks that make no sense, and ``grow_every`` with a STRICT_ form.
     """
     least, most = (ranks, ranks) if isinstance(ranks, int) else ranks
     if not 1 <= least <= most:
         raise ValueError(
             f"[train.ray.run] ranks must be a number from 1 on, or the smallest and the largest, "
             f"got {ranks!r}"
+        )
+    if grow_every is not None and strategy.startswith("STRICT_"):
+        raise ValueError(
+            f"[train.ray.run] grow_every finds room for another rank anywhere, {strategy} may not "
+            'place it there: say "PACK" or "SPREAD", or leave grow_every out'
         )
     ray = load()
     if not ray.is_initialized():
