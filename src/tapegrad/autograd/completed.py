@@ -33,7 +33,8 @@ class CompleteHandle:
 def on_complete(leaf: Tensor, hook: Callable[[Any], None]) -> CompleteHandle:
     """Call ``hook(array)`` in each ``backward`` as soon as nothing more will be added to what has
     reached this leaf: its ``.grad`` gets the array later, when all leaves have theirs, and the
-    array must not be changed. It takes the place of a hook that was there. 16-bit gradients may still be float32.
+    array must not be changed. 16-bit gradients may still be float32. The hook takes the place of
+    another one.
 
     It is not called where hooks on the leaf may still replace the gradient, where the walk's end
     completes the leaf, and for gradients of gradients: ``register_post_accumulate_grad_hook`` is.

@@ -235,8 +235,9 @@ def new_group(
 ) -> Any:
     """The group of these ranks, in increasing order; GroupMember.NON_GROUP_MEMBER on others. All
     ranks of the world call it, for all groups in the same order; ``backend``,
-    ``pg_options``, ``group_desc`` and ``device_id`` change nothing. Raises ValueError for ranks that
-    there are not, or twice, NotImplementedError for ``use_local_synchronization``."""
+    ``pg_options``, ``group_desc`` and ``device_id`` change nothing. Raises ValueError for ranks
+    that there are not, or twice, NotImplementedError for ``use_local_synchronization``, and what
+    ``Work.wait`` raises where ranks do not come."""
     refuse("new_group", use_local_synchronization=use_local_synchronization)
     whole = world()
     chosen = [*range(whole.size())] if ranks is None else sorted(ranks)

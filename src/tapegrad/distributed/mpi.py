@@ -41,11 +41,7 @@ class _Requests:
     that MPI still needs."""
 
     def __init__(
-        self,
-        mpi: Any,
-        requests: list[Any],
-        *held: Any,
-        receives: Sequence[tuple[Array, int]] = (),
+        self, mpi: Any, requests: list[Any], *held: Any, receives: Sequence[tuple[Array, int]] = ()
     ):
         self._mpi, self._requests, self._receives, self._held = mpi, requests, receives, held
 
@@ -64,8 +60,8 @@ class _Requests:
         for (array, rank), status in zip(receives, statuses, strict=False):
             if (came := status.Get_count(self._mpi.BYTE)) != array.nbytes:  # MPI takes fewer
                 raise DistBackendError(
-                    f"there came {came} bytes from rank {rank} where {array.nbytes} were expected: "
-                    "all ranks must give equal shapes and dtypes"
+                    f"there came {came} bytes from rank {rank} where {array.nbytes} were "
+                    "expected: all ranks must give equal shapes and dtypes"
                 )
         return True
 

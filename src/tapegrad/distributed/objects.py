@@ -1,8 +1,8 @@
 """Python objects between ranks, as JSON and arrays: what another rank sends cannot run anything.
 
-None, bool, int, float and str, lists, tuples, dicts with such keys (an OrderedDict as a dict), NumPy
-arrays and tensors arrive as they were sent, tensors on the CPU. Anything else needs ``allow_pickle=True``, on all ranks,
-which lets every rank run code in every other.
+None, bool, int, float and str, lists, tuples, dicts with such keys, NumPy arrays and tensors arrive
+as they were sent, tensors on the CPU, an OrderedDict as a dict. Anything else needs
+``allow_pickle=True``, on all ranks, which lets every rank run code in every other.
 """
 
 from __future__ import annotations

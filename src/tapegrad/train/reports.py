@@ -22,6 +22,7 @@ class Reporting(Saved):
     """The part of a Trainer that evaluates, reports, and notes which report is the best."""
 
     mode: str
+    stopped: str
     monitor: Any
     _computed: Any
     _signals: Signals

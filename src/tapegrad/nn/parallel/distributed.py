@@ -23,9 +23,10 @@ class DistributedDataParallel(Module):
     optimizers make the same step on all of them. The names in its state_dict begin with "module.".
 
     At the start all ranks take over rank 0's parameters and buffers; buffers again before each
-    forward pass that follows one that records (``broadcast_buffers``). Gradients are averaged in buckets of ``bucket_cap_mb``
-    megabytes, while the backward pass still runs; 16-bit ones in float32. A loss that is a mean
-    over each rank's equally many samples gives the gradient of the mean over all of them.
+    forward pass that follows one that records (``broadcast_buffers``). Gradients are averaged in
+    buckets of ``bucket_cap_mb`` megabytes, while the backward pass still runs; 16-bit ones in
+    float32. A loss that is a mean over each rank's equally many samples gives the gradient of the
+    mean over all of them.
 
     ``find_unused_parameters``: some parameters get no gradient on some rank; ``static_graph``: the
     same ones in every pass. ``gradient_as_bucket_view``: ``.grad`` is the bucket's memory, which
