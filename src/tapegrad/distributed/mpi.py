@@ -71,8 +71,8 @@ def _bytes(array: Array) -> Array:
 
 
 class MPIBackend(Backend):
-    """The ranks of a communicator of mpi4py's (its ``Dup``: the user's own stays theirs), which have
-    ``timeout`` seconds to come. Raises DistTimeoutError where they do not."""
+    """The ranks of a communicator of mpi4py's (its ``Idup``: the user's own stays theirs), which
+    have ``timeout`` seconds to come. Raises DistTimeoutError where they do not."""
 
     name = "mpi"
 
