@@ -104,3 +104,15 @@ def test_parts_come_before_the_whole(dtype: Any, device: str) -> None:
     whole = (y * 2).sum()  # whose gradient comes after that of the part
     (g,) = tg.autograd.grad(whole + y[0:2].sum(), x)
     assert g.tolist() == [3, 3, 2]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_nothing_is_added_into_what_parts_have_from_others(device: str) -> None:
+    """Two columns whose gradients are one number, seen twice: the seed of every backward pass."""
+    for _ in range(2):
+        x = tg.ones(4, 2, dtype=tg.float64, device=device, requires_grad=True)
+        y = x * 1
+        twice, more = y * 2, y + 1  # whose gradient comes first, and is that of its columns
+        total = twice.sum() + more[:, 0].sum() + more[:, 1].sum()
+        (g,) = tg.autograd.grad(total, x)
+        assert g.tolist() == [[3, 3]] * 4

@@ -125,4 +125,5 @@ def _as_they_lie(given: list[Array], axis: int, shape: tuple[int, ...]) -> Any:
         if rest or own != strides or address(g) != start or memory(g) is not held:
             return None
         start += step * g.itemsize * g.shape[axis]
-    return window(first, shape, tuple(strides))
+    # A view, by its ``base`` also where arrays are CuPy's: nothing is to be added into it.
+    return window(first, shape, tuple(strides))[...]
