@@ -2,6 +2,7 @@
 result is that of the undisturbed run."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -31,10 +32,12 @@ def cluster():
     made = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})
     made.second = made.add_node(**memory)
     path = os.pathsep.join(filter(None, sys.path))
+    before = signal.getsignal(signal.SIGTERM)  # Ray's is one that exits with another status
     ray.init(made.address, runtime_env={"env_vars": {"PYTHONPATH": path}}, logging_level="warning")
     yield made
     ray.shutdown()
     made.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 def _epochs(steps):
