@@ -192,7 +192,7 @@ def _gpt2() -> Any:
     import runpy
     from types import SimpleNamespace
 
-    path = ROOT.parents[1] / "examples" / "gpt2.py"
+    path = Path(__file__).parents[1] / "examples" / "gpt2.py"
     return SimpleNamespace(**runpy.run_path(str(path), run_name="gpt2"))
 
 
