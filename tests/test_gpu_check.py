@@ -497,6 +497,10 @@ def test_benchmarks_that_there_is_no_time_for() -> None:
     assert found["incomplete"] == "no time for softmax_backward"
 
 
+def test_cases_of_16_bits_alone_are_not_missed_where_there_are_none() -> None:
+    assert "incomplete" not in bench(["softmax", "linear_gelu"])
+
+
 def test_cases_with_goals_are_measured_first() -> None:
     names = [case.name for case in select(gpu_check_parts.goals_first())]
     assert sorted(names) == sorted(case.name for case in tg.bench.CASES)

@@ -28,11 +28,7 @@ from .row import Row
 from .timing import clock_for, current
 
 _SIZE = {"cpu": "small", "cuda": "large", "emulated": "tiny"}
-_DTYPES = {
-    "cpu": ("float32",),
-    "cuda": ("float32", "float16", "bfloat16"),
-    "emulated": ("float32",),
-}
+DTYPES = {"cpu": ("float32",), "cuda": ("float32", "float16", "bfloat16"), "emulated": ("float32",)}
 _OWN_SECONDS = 1.0  # for a row of a user's own, at least
 _BUDGETS = {"cpu": 40.0, "cuda": 900.0, "emulated": 15.0}
 
@@ -175,7 +171,7 @@ def jobs_of(
 
 def _dtypes(device: Device, wanted: Sequence[Any] | None) -> list[Any]:
     chosen = []
-    for spec in _DTYPES[device.type] if wanted is None else wanted:
+    for spec in DTYPES[device.type] if wanted is None else wanted:
         try:
             chosen.append(dtypes_.dtype(spec))
         except (ImportError, TypeError) as error:  # such as bfloat16 without ml_dtypes
