@@ -102,7 +102,7 @@ def test_ranks_exchange_arrays_and_those_of_a_node_follow_each_other(cluster):
 @pytest.mark.parametrize("seed", range(2))
 def test_a_killed_rank_is_replaced_and_no_bit_changes(undisturbed, tmp_path, seed, capfd):
     random = Random(seed)
-    harm = Once(tmp_path, random.randrange(2), random.randrange(1, 23), "kill", random.random() / 5)
+    harm = Once(tmp_path, random.randrange(2), random.randrange(1, 10), "kill", random.random() / 5)
     assert run(train, (tmp_path,), {"harm": harm, "pause": 0.02}, ranks=2) == undisturbed
     assert harm.mark.exists()
     assert f"rank {harm.rank} of 2, process" in capfd.readouterr().err
