@@ -113,13 +113,18 @@ LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
 ) + "};\n"  # fmt: skip
 
 
-def _tensor(n: int) -> Ladder:
-    tile, depth, stages, threads = (128, 256), 32, 4, 256
+def _products(
+    n: int, operation: str, size: int, together: int, depth: int, mark: str = ""
+) -> Ladder:
+    """Tiles of 128 x 256 by 256 threads, of which ``together`` make ``size`` products by one
+    operation; four stages, ``depth`` numbers deep."""
+    tile, stages, threads = (128, 256), 4, 256
     blocks = n // tile[0] * (n // tile[1])
+    count = n**3 // size
     case = Case(
         blocks,
         threads,
-        ("HMMA", n**3 // 2048 // (blocks * threads // 32)),
+        (operation, count // (blocks * threads // together)),
         bytes=6.0 * n * n,
         flops=2.0 * n**3,
         latencies=(H200.l2_latency,),
@@ -132,13 +137,14 @@ def _tensor(n: int) -> Ladder:
         "kernels.md",
         f"bfloat16, matrices of {n:,} x {n:,} numbers",
         "tensor cores' peak",
-        "HMMA",
-        n**3 // 2048 * 32,  # threads take part in one
+        operation,
+        count * together,
         dict.fromkeys(LAYOUTS, case),
+        mark,
     )
 
 
-TENSOR = _tensor(8192)
+TENSOR = _products(8192, "HMMA", 16 * 8 * 16, 32, 32)
 
 # Of kernels/matmul_hopper.cuh, in the same layouts.
 HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".join(
@@ -146,35 +152,7 @@ HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".j
     f"{str(a).lower()}, {str(b).lower()}>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
-
-
-def _hopper(n: int) -> Ladder:
-    tile, depth, stages, threads = (128, 256), 64, 4, 256  # threads that multiply
-    blocks = n // tile[0] * (n // tile[1])
-    case = Case(
-        blocks,
-        threads,
-        ("HGMMA", n // 16),
-        bytes=6.0 * n * n,
-        flops=2.0 * n**3,
-        latencies=(H200.l2_latency,),
-        l2=blocks * sum(tile) * n * 2.0,
-        under_way=stages - 1,
-        shared=stages * depth * sum(tile) * 2,
-        by_tensor_cores=True,
-    )
-    return Ladder(
-        "kernels.md",
-        f"bfloat16, matrices of {n:,} x {n:,} numbers",
-        "tensor cores' peak",
-        "HGMMA",
-        n**3 // (64 * 256 * 16) * 128,
-        dict.fromkeys(LAYOUTS, case),
-        " (Hopper)",
-    )
-
-
-HOPPER = _hopper(8192)
+HOPPER = _products(8192, "HGMMA", 64 * 256 * 16, 128, 64, " (Hopper)")
 
 
 def tensor_codes() -> dict[str, MachineCode]:

@@ -53,6 +53,20 @@ def build(cases: Path, folder: Path, checked: bool) -> Emulator:
     return Emulator(_build.build(replace(plan, units=units), folder / "cases.so", folder), checked)
 
 
+def builds(cases: Path) -> tuple:
+    """Fixtures of a module: the cases in the fast build, and in the checked one."""
+
+    @pytest.fixture(scope="module")
+    def fast(tmp_path_factory):
+        return build(cases, tmp_path_factory.mktemp("fast"), False)
+
+    @pytest.fixture(scope="module")
+    def checked(tmp_path_factory):
+        return build(cases, tmp_path_factory.mktemp("checked"), True)
+
+    return fast, checked
+
+
 def aligned(*shape, dtype="float32"):
     """Zeros at an address that is a multiple of 16."""
     dtype = np.dtype(dtype)

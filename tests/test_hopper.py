@@ -16,19 +16,12 @@ import hopper_model
 import numpy as np
 import pytest
 import tensor_core_model as model
-from emulated_cases import SCHEDULES, aligned, build
+from emulated_cases import SCHEDULES, aligned
 
 CASES = Path(__file__).parent / "kernels" / "hopper_cases.cu"
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    return build(CASES, tmp_path_factory.mktemp("fast"), False)
-
-
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    return build(CASES, tmp_path_factory.mktemp("checked"), True)
+emulator, checked = emulated_cases.builds(CASES)
 
 
 def line_of(case):

@@ -6,65 +6,29 @@ the case. Every report comes from one run, whatever the schedule.
 
 from __future__ import annotations
 
-import ctypes
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import emulated_cases
 import numpy as np
 import pytest
-
-from tapegrad import _build
+from emulated_cases import SCHEDULES, build
 
 CASES = Path(__file__).parent / "kernels" / "race_cases.cu"
-SCHEDULES = {"random": 0, "ascending": 1, "descending": 2}
-
-
-class Emulator:
-    """The compiled cases; ``run`` returns the kind of error and its message, or None."""
-
-    def __init__(self, path: Path):
-        self.library = ctypes.CDLL(str(path))
-        self.library.watch.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_char_p]
-        self.names: list[bytes] = []
-
-    def run(self, name, *arguments):
-        self.library.forget_arrays()
-        converted = []
-        for index, given in enumerate(arguments):
-            if isinstance(given, np.ndarray):
-                self.library.watch(given.ctypes.data, given.nbytes, f"array {index}".encode())
-                given = ctypes.c_void_p(given.ctypes.data)
-            converted.append(given)
-        function = self.library[name]
-        function.restype = ctypes.c_char_p
-        message = function(*converted)
-        return message if message is None else message.decode()
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory):
-    cxx = _build.find_cxx()
-    if cxx is None:
-        pytest.skip("the emulator needs a C++ compiler")
-    root = _build.source_root()
-    plan = _build.plan_emulated(cxx, root, checked=True)
-    units = tuple(u for u in plan.units if "emulate" in u.source.parts)
-    command = (*cxx.command, *_build.CXX_FLAGS, *_build.checked_flags(cxx), "-x", "c++")
-    units += (
-        _build.Unit(CASES, command, _build.source_hash(root)[:8] + str(hash(CASES.read_text()))),
-    )
-    folder = tmp_path_factory.mktemp("races")
-    return Emulator(_build.build(replace(plan, units=units), folder / "cases.so", folder))
+    return build(CASES, tmp_path_factory.mktemp("races"), True)
 
 
 @pytest.fixture(params=SCHEDULES)
 def schedule(request, emulator):
-    emulator.library.set_schedule(SCHEDULES[request.param], ctypes.c_uint64(3))
+    emulator.schedule(request.param, 3)
     yield request.param
-    emulator.library.set_schedule(0, ctypes.c_uint64(0))
+    emulator.schedule("random")
 
 
 def ints(size):
@@ -72,8 +36,7 @@ def ints(size):
 
 
 def lines_of(case):
-    text = CASES.read_text().splitlines()
-    return [number for number, line in enumerate(text, 1) if line.endswith(f"// {case}")]
+    return emulated_cases.lines_of(CASES, case)
 
 
 CLEAN = {
@@ -104,7 +67,7 @@ CLEAN = {
 
 @pytest.mark.parametrize("case", CLEAN)
 def test_what_is_ordered_is_not_reported(emulator, schedule, case):
-    assert emulator.run(case, *(np.zeros_like(array) for array in CLEAN[case])) is None
+    assert emulator(case, *(np.zeros_like(array) for array in CLEAN[case])) is None
 
 
 RACES = {  # and what else the report says
@@ -132,7 +95,7 @@ RACES = {  # and what else the report says
 @pytest.mark.parametrize("case", RACES)
 def test_a_race_is_reported_in_one_run(emulator, schedule, case):
     arrays, words = RACES[case]
-    message = emulator.run(case, *(np.zeros_like(array) for array in arrays))
+    message = emulator(case, *(np.zeros_like(array) for array in arrays))
     assert message is not None
     assert message.startswith("RaceError: ")
     assert re.search(words, message), message
@@ -163,9 +126,9 @@ ACCESSES = [
 
 @pytest.mark.parametrize(("case", "arguments", "words"), ACCESSES)
 def test_an_undefined_access_is_reported(emulator, case, arguments, words):
-    emulator.library.set_schedule(SCHEDULES["ascending"], ctypes.c_uint64(0))
-    message = emulator.run(case, *arguments)
-    emulator.library.set_schedule(SCHEDULES["random"], ctypes.c_uint64(0))
+    emulator.schedule("ascending")
+    message = emulator(case, *arguments)
+    emulator.schedule("random")
     assert message is not None
     assert message.startswith("AccessError: ")
     assert re.search(words, message, re.DOTALL), message
@@ -173,15 +136,15 @@ def test_an_undefined_access_is_reported(emulator, case, arguments, words):
 
 
 def test_arrays_that_were_told_are_the_bounds(emulator):
-    assert emulator.run("read_outside", ints(64), ints(64), 0) is None
-    assert emulator.run("write_outside", ints(128)[32:], 32) is None
+    assert emulator("read_outside", ints(64), ints(64), 0) is None
+    assert emulator("write_outside", ints(128)[32:], 32) is None
     aligned = np.zeros(20, "float32")
     start = -aligned.ctypes.data % 16 // 4
-    assert emulator.run("vector", aligned[start:], np.zeros_like(aligned)[start:], 0) is None
+    assert emulator("vector", aligned[start:], np.zeros_like(aligned)[start:], 0) is None
 
 
 def test_barriers_are_told_apart_on_one_line(emulator, schedule):
-    message = emulator.run("barriers_on_a_line", ints(64))
+    message = emulator("barriers_on_a_line", ints(64))
     assert message is not None
     assert message.startswith("KernelError: ")
     assert message.count(f"race_cases.cu:{lines_of('barriers_on_a_line')[0]}") == 2
@@ -195,7 +158,7 @@ def test_barriers_are_told_apart_on_one_line(emulator, schedule):
     ],
 )
 def test_waiting_for_ever_is_reported(emulator, schedule, case, arguments, words):
-    message = emulator.run(case, *(np.zeros_like(array) for array in arguments))
+    message = emulator(case, *(np.zeros_like(array) for array in arguments))
     assert message is not None
     assert message.startswith("KernelError: ")
     assert "waits for ever" in message
@@ -206,12 +169,13 @@ def test_waiting_for_ever_is_reported(emulator, schedule, case, arguments, words
 ENDLESS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from test_races import Emulator, ints
-emulator = Emulator(sys.argv[2])
+from emulated_cases import Emulator
+from test_races import ints
+emulator = Emulator(sys.argv[2], True)
 emulator.library.interrupt_soon()
 for _ in range(3):
     began = time.perf_counter()
-    assert emulator.run("endless", ints(64), sys.argv[3] == "True") == "Interrupted"
+    assert emulator("endless", ints(64), sys.argv[3] == "True") == "Interrupted"
     print(time.perf_counter() - began)
 """
 
@@ -232,8 +196,8 @@ def test_bank_conflicts_are_counted_by_line(emulator):
     counted = {}
     for case in ("transpose", "transpose_padded"):
         emulator.library.count_bank_conflicts()
-        assert emulator.run(case, ints(1024)) is None
-        found = emulator.run("bank_conflicts").splitlines()
+        assert emulator(case, ints(1024)) is None
+        found = emulator("bank_conflicts").splitlines()
         counted[case] = [row.split()[-3:] for row in found if f"race_cases.cu:{line} " in row]
     assert counted == {
         "transpose": [["32", "1024", "32"]],

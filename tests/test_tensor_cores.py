@@ -14,21 +14,14 @@ import emulated_cases
 import numpy as np
 import pytest
 import tensor_core_model as model
-from emulated_cases import SCHEDULES, aligned, build
+from emulated_cases import SCHEDULES, aligned
 
 CASES = Path(__file__).parent / "kernels" / "tensor_cases.cu"
 KINDS = {"half": 16, "bfloat16": 16, "tfloat32": 32}  # bits of a number
 THREADS = 64
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    return build(CASES, tmp_path_factory.mktemp("fast"), False)
-
-
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    return build(CASES, tmp_path_factory.mktemp("checked"), True)
+emulator, checked = emulated_cases.builds(CASES)
 
 
 def lines_of(case):

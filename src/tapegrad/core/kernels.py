@@ -28,7 +28,7 @@ import numpy as np
 from .capture import capturing
 from .devices import Device, KernelsMissing, current_stream, override, wait
 from .dtypes import is_floating
-from .memory import Array, address
+from .memory import Array, address, channels_moved_first, channels_moved_last, lies_channels_last
 from .schedules import ALL, Schedule
 
 if TYPE_CHECKING:
@@ -257,10 +257,10 @@ def kernel(
                         return NotImplemented
                 elif array.dtype != dtype:
                     return NotImplemented
-            if elementwise and all(map(_lies_channels_last, arrays)):
-                inner = range(2, arrays[0].ndim)
-                result = f(device, *(a.transpose(0, *inner, 1) for a in arrays), **parameters)
-                return result.transpose(0, -1, *(i - 1 for i in inner))
+            if elementwise and all(map(lies_channels_last, arrays)):
+                return channels_moved_first(
+                    f(device, *map(channels_moved_last, arrays), **parameters)
+                )
             for i in range(len(arrays)) if packed is None else packed:
                 array = arrays[i]
                 if array is not None and not array.flags.c_contiguous:
@@ -271,12 +271,6 @@ def kernel(
         return f
 
     return register
-
-
-def _lies_channels_last(x: Array) -> bool:
-    if x.ndim < 3 or x.flags.c_contiguous:
-        return False
-    return x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous
 
 
 @contextmanager

@@ -61,6 +61,22 @@ def address(array: Any) -> int:
     return array.data.ptr
 
 
+def channels_moved_last(x: Array) -> Any:
+    """Images (n, channels, *size) as (n, *size, channels): a view."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def channels_moved_first(x: Array) -> Any:
+    """Images (n, *size, channels) as (n, channels, *size): a view."""
+    return x.transpose(0, -1, *range(1, x.ndim - 1))
+
+
+def lies_channels_last(x: Array) -> bool:
+    """Whether the channels of a pixel are beside each other, and pixels behind each other; not if
+    pixels of a channel are, too, as those of a single channel."""
+    return x.ndim > 2 and not x.flags.c_contiguous and channels_moved_last(x).flags.c_contiguous
+
+
 class HostTable(np.ndarray):
     """An array of the host that a launcher has read when it returns, and hands on to its kernel. It
     keeps the arrays that its addresses are of."""

@@ -17,6 +17,7 @@ from functools import partial
 # Beside this script, whose folder is on the path.
 from last_words import tell, tell_error  # type: ignore[import-not-found]
 
+# (As in environment.py, which is not imported: the script may have a module of that name.)
 _FAMILIES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),

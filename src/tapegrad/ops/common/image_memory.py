@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, channels_moved_first
 
 DIMENSIONS = 3  # of images, for the kernels: the first ones may be 1
 
@@ -18,23 +18,11 @@ def three(sizes: tuple[int, ...], missing: int = 1) -> tuple[int, ...]:
     return (missing,) * (DIMENSIONS - len(sizes)) + tuple(sizes)
 
 
-def channels_moved_last(x: Array) -> Any:
-    """The same images as (n, *size, channels): a view."""
-    return x.transpose(0, *range(2, x.ndim), 1)
-
-
-def lies_channels_last(x: Array) -> bool:
-    """Whether the channels of a pixel are beside each other, and pixels behind each other; not if
-    pixels of a channel are, too, as those of a single channel."""
-    return not x.flags.c_contiguous and channels_moved_last(x).flags.c_contiguous
-
-
 def empty_images(device: Device, shape: tuple[int, ...], dtype: Any, last: bool) -> Any:
     """An array (n, channels, *size), with its channels last in memory or not."""
     if not last:
         return device.ops["empty"](shape, dtype)
-    y = device.ops["empty"]((shape[0], *shape[2:], shape[1]), dtype)
-    return y.transpose(0, -1, *range(1, y.ndim - 1))
+    return channels_moved_first(device.ops["empty"]((shape[0], *shape[2:], shape[1]), dtype))
 
 
 def five_strides(x: Array) -> tuple[int, ...]:

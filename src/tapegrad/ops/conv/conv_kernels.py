@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import float32
 from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
-from tapegrad.core.memory import Array, address
+from tapegrad.core.memory import Array, address, channels_moved_last, lies_channels_last
 from tapegrad.ops.common.image_memory import (
     DIMENSIONS,
-    channels_moved_last,
     empty_images,
     five_strides,
-    lies_channels_last,
     one_distance,
     three,
 )

@@ -9,8 +9,8 @@ from typing import Any
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
-from tapegrad.core.memory import Array
-from tapegrad.ops.common.image_memory import empty_images, lies_channels_last, pixel_strides
+from tapegrad.core.memory import Array, lies_channels_last
+from tapegrad.ops.common.image_memory import empty_images, pixel_strides
 
 Strides = tuple[int, int, int]
 

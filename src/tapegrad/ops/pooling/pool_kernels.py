@@ -9,9 +9,9 @@ from typing import Any
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import int64, is_floating
 from tapegrad.core.kernels import kernel, launch
-from tapegrad.core.memory import Array
+from tapegrad.core.memory import Array, lies_channels_last
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.image_memory import empty_images, five_strides, lies_channels_last, three
+from tapegrad.ops.common.image_memory import empty_images, five_strides, three
 from tapegrad.ops.conv.sliding_window import Sizes, Windows
 
 
