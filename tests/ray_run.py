@@ -89,14 +89,19 @@ class Disturbed(tg.train.Callback):
 
 
 class Once:
-    """Harm to one rank after a step, only the first time: "kill" it ``delay`` seconds later,
-    "raise" or "hang" at once."""
+    """Harm to one rank after a step, only the first time: "kill" it ``delay`` seconds later, or
+    after ``LAST`` more steps if that is sooner, "raise" or "hang" at once."""
+
+    LAST = 10
 
     def __init__(self, folder, rank, step, harm="kill", delay=0.0):
         self.mark = Path(folder) / "harmed"
         self.rank, self.step, self.harm, self.delay = rank, step, harm, delay
+        self.killer = None
 
     def __call__(self, step):
+        if self.killer is not None and step >= self.step + self.LAST:
+            self.killer.join()
         if dist.get_rank() != self.rank or step != self.step or self.mark.exists():
             return
         self.mark.touch()
@@ -104,7 +109,8 @@ class Once:
             raise ConnectionError("the data are not there")
         if self.harm == "hang":
             time.sleep(1000)
-        threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        self.killer = threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL))
+        self.killer.start()
 
 
 def train(folder, epochs=3, save_every=3, dropout=0.3, pause=0.0, harm=None):

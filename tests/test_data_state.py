@@ -475,7 +475,7 @@ def test_a_pass_in_a_thread_leaves_the_program_s_random_numbers_alone() -> None:
     class Waiting(Drawing):
         def __getitem__(self, index: int) -> Any:
             inside.set()
-            assert drawn.wait(20)
+            assert drawn.wait(60)
             return super().__getitem__(index)
 
     def numbers(disturbed: bool) -> list[float]:
@@ -484,7 +484,7 @@ def test_a_pass_in_a_thread_leaves_the_program_s_random_numbers_alone() -> None:
         thread = threading.Thread(target=lambda: next(batches))
         if disturbed:
             thread.start()
-            assert inside.wait(20)
+            assert inside.wait(60)
         found = tg.rand(3).tolist()
         drawn.set()
         if disturbed:

@@ -212,9 +212,13 @@ def test_a_wild_access_is_reported_where_none_is_checked(tmp_path: Path) -> None
 
 def test_an_endless_loop_is_interrupted(failures: Program) -> None:
     """Ended within a fifth of a second, and told where it was."""
-    start = time.monotonic()
-    outcome = failures.run(["endless"], timeout=0.5, stdout=subprocess.DEVNULL)
-    assert time.monotonic() - start < 0.5 + 1.0  # on a machine that has more to do
+    for _ in range(20):  # on a machine that has more to do
+        start = time.monotonic()
+        outcome = failures.run(["endless"], timeout=0.5, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - start
+        if seconds < 0.5 + 0.2:
+            break
+    assert seconds < 0.5 + 0.2
     assert outcome.status == 128 + 2
     assert "interrupted in block (0, 0, 0), thread" in outcome.reports[0]
     assert outcome.reports[1] == "did not end within 0.5 s"

@@ -118,14 +118,14 @@ time.sleep(600)
 def test_a_part_over_its_limit_is_killed_with_its_children(check: Callable) -> None:
     commands = {**ALL_PASS, "bench": [sys.executable, "-c", OVER_ITS_LIMIT]}
     started = time.monotonic()
-    status, parts = check("--limit", "bench=1.5", commands=commands)
-    assert time.monotonic() - started < 20
+    status, parts = check("--limit", "bench=5", commands=commands)
+    assert time.monotonic() - started < 300  # it sleeps for 600
     assert status == 128
     assert parts["bench"]["status"] == "timed out"
-    assert "1.5 s" in parts["bench"]["message"]
+    assert "5 s" in parts["bench"]["message"]
     assert parts["bench"]["so_far"] == 7
     assert parts["test"]["status"] == "passed"
-    for _ in range(50):  # a child may take a moment to be gone
+    for _ in range(600):  # a child may take a moment to be gone
         if not alive(parts["bench"]["child"]):
             break
         time.sleep(0.1)
@@ -267,18 +267,18 @@ def test_tests_that_there_is_no_time_for(check: Callable, tmp_path: Path) -> Non
         "import pytest, time\n@pytest.mark.parametrize('n', range(100))\n"
         "def test_slow(n): time.sleep(0.2)\n"
     )
-    limit = ("--limit", "test=12", "--workers", "1", "--tests", str(tmp_path))
-    status, parts = check("--only", "test", *limit)
+    options = ("--only", "test", "--workers", "1", "--tests", str(tmp_path))
+    status, parts = check(*options, "--limit", "test=12")
     assert (status, parts["test"]["status"]) == (32, "incomplete")
     passed = parts["test"]["counts"]["passed"]
     assert passed > 0
     assert f"{passed} of 100 tests run, none failed" in parts["test"]["message"]
     with (tmp_path / "test_slow.py").open("a") as file:
         file.write("\ntime.sleep = lambda seconds: None\n")
-    status, parts = check("--only", "test", *limit)
+    status, parts = check(*options)
     assert (status, parts["test"]["earlier"]) == (0, passed)
     assert parts["test"]["summary"] == f"100 passed, {passed} of them in earlier runs"
-    assert check("--only", "test", *limit)[1]["test"]["earlier"] == 100
+    assert check(*options)[1]["test"]["earlier"] == 100
 
 
 def test_only_tests_that_passed_are_left_out_of_the_next_run(

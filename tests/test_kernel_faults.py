@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from ctrl_c import SOON
 from own_kernels import OWN_PROCESS
 
 import tapegrad as tg
@@ -198,24 +199,12 @@ def test_faults_while_another_thread_runs_python():
     assert not wrong
 
 
-INTERRUPTED = """
+INTERRUPTED = f"""
 signal.signal(signal.SIGINT, signal.default_int_handler)
-def press(seconds):
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(seconds)
-        os.write(1, b"%.3f\\n" % time.monotonic())
-        os.kill(os.getppid(), signal.SIGINT)
-        os._exit(0)
-    return pid
-for _ in range(3):
-    call()  # what is compiled is there
-    pid = press(0.5)
-    try:
-        wait()
-    except KeyboardInterrupt:
-        os.write(1, b"%.3f\\n" % time.monotonic())
-    os.waitpid(pid, 0)
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from ctrl_c import served
+call()  # what is compiled is there
+print(served(wait, 0.5))
 print(x.softmax(0).sum().item() > 0.9)
 """
 
@@ -249,8 +238,6 @@ def test_an_endless_kernel_is_interrupted(where):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    *times, works = done.stdout.split()
+    seconds, works = done.stdout.split()
     assert works == "True"
-    served = [float(b) - float(a) for a, b in zip(times[::2], times[1::2], strict=True)]
-    assert len(served) == 3
-    assert min(served) < 0.2  # (the slower ones may have waited for a busy machine)
+    assert float(seconds) < SOON

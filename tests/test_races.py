@@ -174,9 +174,9 @@ from test_races import ints
 emulator = Emulator(sys.argv[2], True)
 emulator.library.interrupt_soon()
 for _ in range(3):
-    began = time.perf_counter()
+    began = time.process_time()
     assert emulator("endless", ints(64), sys.argv[3] == "True") == "Interrupted"
-    print(time.perf_counter() - began)
+    print(time.process_time() - began)
 """
 
 
@@ -187,8 +187,7 @@ def test_an_endless_loop_is_interrupted(emulator, meets):
     command = [sys.executable, "-c", ENDLESS, folder, path, str(meets)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    # (The question comes within 0.1 s; a busy machine is slower.)
-    assert min(map(float, done.stdout.split())) < 0.3
+    assert max(map(float, done.stdout.split())) < 0.2  # (of processor time)
 
 
 def test_bank_conflicts_are_counted_by_line(emulator):

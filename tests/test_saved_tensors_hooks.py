@@ -304,7 +304,7 @@ def test_hooks_are_those_of_their_thread() -> None:
     thread.start()
     with hooks(lambda t: seen.append(t), lambda t: t):
         ready.set()
-        assert done.wait(10)
+        assert done.wait(60)
     thread.join()
     assert not seen
 

@@ -147,7 +147,7 @@ def test_counts_of_two_threads_may_end_in_any_order() -> None:
 
 
 def test_threads_count_at_the_same_time() -> None:
-    first, second = threading.Barrier(2, timeout=20), threading.Barrier(2, timeout=20)
+    first, second = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
     counts: list[dict[str, int]] = []
 
     def product() -> None:

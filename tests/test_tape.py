@@ -822,7 +822,7 @@ def test_inference_mode_is_visible() -> None:
 
 
 def test_recording_is_a_matter_of_each_thread() -> None:
-    inside, seen = threading.Barrier(2, timeout=10), []
+    inside, seen = threading.Barrier(2, timeout=60), []
 
     def other() -> None:
         inside.wait()

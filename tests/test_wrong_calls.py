@@ -161,7 +161,7 @@ def too_long(*_: Any) -> None:
 
 def problem(name: str, f: Callable, args: tuple, options: dict[str, Any]) -> str:
     """What is wrong with the answer to a wrong call, "" if nothing."""
-    signal.setitimer(signal.ITIMER_REAL, 1)
+    signal.setitimer(signal.ITIMER_PROF, 1)  # of processor time
     try:
         f(*args, **options)
     except ALLOWED as error:
@@ -179,11 +179,11 @@ def problem(name: str, f: Callable, args: tuple, options: dict[str, Any]) -> str
     except FileNotFoundError as error:
         return "" if error.filename is not None else f"FileNotFoundError: {error}"
     except TooLong:
-        return "takes more than a second"
+        return "takes more than a second of processor time"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return ""
 
 
@@ -198,7 +198,7 @@ def test_wrong_calls_are_answered_with_what_is_wrong(
     """(R17) (R18) (R19) (R20)"""
     monkeypatch.chdir(tmp_path)
     f = CALLABLES[name]
-    before = signal.signal(signal.SIGALRM, too_long)
+    before = signal.signal(signal.SIGPROF, too_long)
     found = {}
     try:
         with warnings.catch_warnings():
@@ -211,7 +211,7 @@ def test_wrong_calls_are_answered_with_what_is_wrong(
                     )
                     found.setdefault(wrong[:60], f"{name}({call}): {wrong}")
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
     assert not found, "\n".join(found.values())
 
 
