@@ -386,7 +386,9 @@ def test_arguments_stay_alike(device: str) -> None:
         step(tg.ones(2, dtype=tg.float64, device=device), scale=2.0)
     with pytest.raises(ValueError, match=r"2\.0 was recorded, got 3\.0"):
         step(x, scale=3.0)
-    with pytest.raises(ValueError, match="nested in another way"):
+    with pytest.raises(TypeError, match="expects a function, got Tensor"):
+        make_graphed_step(tg.ones(2))
+    with pytest.raises(ValueError, match="other arguments than were recorded, or they are nested"):
         step(x)
     with pytest.raises(ValueError, match="expects a tensor, got float"):
         step(1.0, scale=2.0)

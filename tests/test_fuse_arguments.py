@@ -383,6 +383,19 @@ def test_bound_methods_see_their_object() -> None:
     assert fused(tg.ones(3), given.forward.__call__).tolist() == [0] * 3
 
 
+@pytest.mark.parametrize("of", [lambda module: module, lambda module: module.forward])
+def test_a_module_and_its_methods_bring_their_parameters(of: Callable) -> None:
+    module, x = tg.nn.LayerNorm(5), tg.randn(4, 5, requires_grad=True)
+    fused = tg.fuse(of(module))
+    for weight in (module.weight, x):
+        (expected,) = tg.autograd.grad(module(x).square().sum(), weight)
+        (g,) = tg.autograd.grad(fused(x).square().sum(), weight)
+        np.testing.assert_allclose(g.numpy(), expected.numpy(), rtol=1e-5, atol=1e-5)
+    with tg.no_grad():
+        module.bias.fill_(2.0)
+        np.testing.assert_allclose(fused(x).numpy(), module(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
 def put_in_list(x: Any, given: Any) -> Any:
     given[0] = given[0] * 2
     return x + given[0]

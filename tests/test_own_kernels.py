@@ -6,8 +6,10 @@ from __future__ import annotations
 import copy
 import gc
 import linecache
+import math
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,7 @@ from tapegrad import _build
 from tapegrad._build import building
 from tapegrad.core import kernels, native
 from tapegrad.core.devices import Device, bodies, overrides
+from tapegrad.custom.launch import _LIMITS
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
 from tapegrad.units import CompileError, Source, unit
@@ -326,7 +329,8 @@ def test_rows_are_loops_on_the_cpu():
 
 NO_EXPRESSION = (
     ("sum(a)", ValueError, r"calls \['sum'\]; there are"),
-    ("a +", SyntaxError, "invalid syntax"),
+    ("a +", SyntaxError, r"'a \+' is no expression of Python's \(invalid syntax\)"),
+    ("a > 0 ? a : 0", SyntaxError, "a choice is 'a if a > 0 else 0'"),
     ("3 + pi", ValueError, "names no input"),
     ("a.sum()", ValueError, "is no expression of elements"),
     ("gelu(a)", ValueError, r"calls \['gelu'\]; there are"),
@@ -597,6 +601,20 @@ def test_numbers_that_are_equal_are_told_apart():
     assert summary(x, scale=1.0, shift=3)[0].tolist() == [6, 6]
     with pytest.raises(TypeError, match=r"shift must be an int, got 2\.0"):
         summary(x, scale=1.0, shift=2.0)
+
+
+def test_the_limits_of_a_launch_are_those_of_the_kernels():
+    text = (_build.source_root() / "kernels" / "launch.h").read_text()
+    of = dict(re.findall(r"constexpr \w+ max_(\w+) = ([\d *]+);", text))
+    wide, tall, threads, deep, shared = (
+        math.prod(map(int, of[name].split("*")))
+        for name in (
+            "grid_width", "grid_height", "threads_per_block", "block_depth", "shared_bytes"
+        )
+    )  # fmt: skip
+    assert _LIMITS["blocks"] == (0, (wide, tall, tall))
+    assert _LIMITS["threads"] == (1, (threads, threads, deep))
+    assert _LIMITS["shared"] == (0, (shared,))
 
 
 def test_a_grid_of_no_blocks_is_refused_where_there_is_something_to_compute():

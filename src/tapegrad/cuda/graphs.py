@@ -195,9 +195,11 @@ def make_graphed_step(
     ``step``. ``pool``: see CUDAGraph. Rates may be changed between calls, and schedules be stepped
     there; what else is Python's in ``step`` runs no more once it is recorded.
 
-    Raises CaptureError as ``graph``, ValueError where arguments are no longer like those of the
-    recording.
+    Raises CaptureError as ``graph``, TypeError for what is no function, ValueError where arguments
+    are no longer like those of the recording.
     """
+    if not callable(step):
+        raise TypeError(f"[make_graphed_step] expects a function, got {type(step).__name__}")
     return _GraphedStep(step, warmup, None if device is None else Device(device), pool)
 
 
@@ -251,7 +253,10 @@ class _GraphedStep:
 
     def _copy(self, tree: Any, leaves: list) -> None:
         if structure(tree) != self._structure:
-            raise ValueError("[make_graphed_step] the arguments are nested in another way")
+            raise ValueError(
+                "[make_graphed_step] there are other arguments than were recorded, or they are "
+                "nested in another way: make another step for them"
+            )
         for mine, given in zip(self._inputs, leaves, strict=True):
             if not isinstance(mine, Tensor):
                 if mine is not given and mine != given:

@@ -62,7 +62,7 @@ def check(
 
     Everything runs in processes of its own: a kernel that crashes or never ends is reported. Raises
     TypeError for what is no kernel, ValueError for missing inputs and numbers and for what is no
-    schedule, KernelError where there is no compiler.
+    schedule, KernelsMissing where there is no compiler.
     """
     if not isinstance(kernel, Checkable):
         raise TypeError(f"check takes what tg.kernel makes, got {type(kernel).__name__}")

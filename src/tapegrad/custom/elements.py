@@ -146,8 +146,9 @@ class Elementwise(Fused, Checkable):
     def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> _Units:
         return _Units(checked, changed or {})
 
-    def loops(self) -> _Units | None:
-        return self.compiled(checked=False) if loops_compile() else None
+    def loops(self) -> dict[str, Any] | None:
+        """Of no units: what was fused has the loop that it runs on ``cpu``."""
+        return {} if loops_compile() else None
 
 
 class _Units:
@@ -194,7 +195,7 @@ class _Way(Launching):
     def __call__(
         self,
         device: Device,
-        units: _Units,
+        units: Mapping[str, Any] | _Units,
         dtype: Any,
         arrays: Mapping[str, Any],
         sizes: Sizes,

@@ -59,7 +59,13 @@ class Expression:
         if not isinstance(text, str):
             raise TypeError(f"an expression must be a string, got {type(text).__name__}")
         self.text, self.numbers = text, tuple(numbers)
-        tree = ast.parse(text.strip(), "<expression>", "eval").body
+        try:
+            tree = ast.parse(text.strip(), "<expression>", "eval").body
+        except SyntaxError as error:
+            raise SyntaxError(
+                f"{text!r} is no expression of Python's ({error.msg}): a choice is "
+                "'a if a > 0 else 0', a power a**2"
+            ) from None
         names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
         names.sort(key=lambda n: (n.lineno, n.col_offset))
         called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}

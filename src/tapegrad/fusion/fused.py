@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache, update_wrapper
+from types import FunctionType, MethodType
 from typing import Any
 
 from tapegrad.amp.regions import regions
@@ -34,7 +35,8 @@ def fuse(function: Callable) -> Fused:
     C++ compiler into a loop of vectors, for ``emulated`` and ``cuda`` into a CUDA kernel; what was
     compiled is kept in the user's cache. Without a compiler the function runs as it is.
 
-    Tensors must be arguments, or in them: in lists, tuples, dicts, attributes of objects. Where
+    Tensors must be arguments, or in them: in lists, tuples, dicts, attributes of objects, such as
+    the ``self`` of a method; ``fuse(module)`` and ``fuse(module.forward)`` have it, too. Where
     something is computed that cannot be part of such a kernel (a matrix product, a sort, indexing,
     random numbers, a decision by a tensor's values), the call raises CannotFuse, which names it and
     the line.
@@ -54,7 +56,7 @@ class Fused:
     def __init__(self, function: Callable):
         update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
-        self._function = function
+        self._function, self._owner = _unbound(function)
         self._plans: dict[Any, list[Plan]] = {}
         self._made: deque[Any] = deque()  # the key of each plan
         self._making = fork_safe_lock()
@@ -69,6 +71,7 @@ class Fused:
         return self if instance is None else _Method(self, instance)
 
     def __call__(self, /, *args: Any, **options: Any) -> Any:
+        args = (*self._owner, *args)
         tensors: list[Tensor] = []
         numbers: list[float] = []
         key = self._read((args, options), tensors, numbers)
@@ -94,6 +97,7 @@ class Fused:
 
     def plan(self, args: tuple, options: dict) -> tuple[Plan, list[float]]:
         """What was made of the function for arguments like these, and the numbers among them."""
+        args = (*self._owner, *args)
         tensors: list[Tensor] = []
         numbers: list[float] = []
         key = self._read((args, options), tensors, numbers)
@@ -126,7 +130,10 @@ class Fused:
         device = tensors[0]._device
         if any(t._device is not device for t in tensors):
             where = ", ".join(str(t._device) for t in tensors)
-            raise RuntimeError(f"[fuse] all tensors must be on one device, got {where}")
+            raise RuntimeError(
+                f"[{self.__name__}] all tensors must be on one device, got {where}: move them with "
+                ".to(device)"
+            )
         plan = self._new_plan(given, tensors, numbers)
         with self._making:
             self._plans.setdefault(key, []).append(plan)
@@ -166,6 +173,16 @@ class Fused:
             tensors[i]._bump(self.__name__)
         device = tensors[0]._device
         return plan.returned(tensors, [wrap(a, device) for a in made[len(plan.changed) :]])
+
+
+def _unbound(function: Callable) -> tuple[Callable, tuple]:
+    """The function of a bound method, or of an object that is called, and the object."""
+    if isinstance(function, MethodType) and not isinstance(function.__self__, type):
+        return function.__func__, (function.__self__,)
+    called = getattr(type(function), "__call__", None)  # noqa: B004
+    if isinstance(called, FunctionType) and not isinstance(function, (Fused, _Method)):
+        return called, (function,)
+    return function, ()
 
 
 @lru_cache(1024)

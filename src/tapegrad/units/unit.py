@@ -89,7 +89,7 @@ class Unit:
             hints = _BOTH if emulates else {}
             raise CompileError(self._said(name, error.output, hints)) from None
         except _build.BuildError as error:
-            raise KernelError(f"[{name}] {error}") from None
+            raise KernelsMissing(f"[{name}] {error}") from None
         return home.load(str(path))[name if dtype is None else f"{name}_{dtype}"]
 
     def _said(self, name: str, output: str, hints: Mapping[str, str]) -> str:
