@@ -118,24 +118,40 @@ def test_lengths(name: Any, scale: float, device: str) -> None:
 
 
 @each_device
-@pytest.mark.parametrize("scale", [1e30, 1e-30])
+@pytest.mark.parametrize("scale", [1e30, -1e30, 1e-30, 1e200, 1e-200])
 def test_directions(scale: float, device: str) -> None:
     """(F27)"""
-    x = tg.tensor([[3 * scale, 4 * scale]], device=device)
+    dtype = tg.float32 if 1e-40 < abs(scale) < 1e40 else tg.float64
+    sign = math.copysign(1, scale)
+    x = tg.tensor([[3 * scale, 4 * scale]], dtype=dtype, device=device)
     for name, unit, wanted in [
         ("normalize", F.normalize(x, eps=0), [0.6, 0.8]),
-        ("cosine_similarity", F.cosine_similarity(x, x, eps=0), 1.0),
+        ("cosine_similarity", F.cosine_similarity(x, x, eps=0), sign),
         ("rms_norm", F.rms_norm(x, (2,), eps=0), [0.6 * 2**0.5, 0.8 * 2**0.5]),
         ("layer_norm", F.layer_norm(x, (2,), eps=0), [-1, 1]),
         ("group_norm", F.group_norm(x[None], 1, eps=0), [-1, 1]),
         ("instance_norm", F.instance_norm(x[None], eps=0), [-1, 1]),
     ]:
-        np.testing.assert_allclose(host(unit).squeeze(), wanted, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(host(unit * sign).squeeze(), wanted, rtol=1e-5, err_msg=name)
     x.requires_grad_()
     (slope,) = tg.autograd.grad(F.rms_norm(x, (2,), eps=0).sum(), x, create_graph=True)
-    np.testing.assert_allclose(host(slope) * scale, [[0.8 * 2**0.5 / 25, -0.6 * 2**0.5 / 25]], 1e-4)
-    if scale > 1:  # else it is beyond the range
+    np.testing.assert_allclose(
+        host(slope) * abs(scale), [[0.8 * 2**0.5 / 25, -0.6 * 2**0.5 / 25]], 1e-4
+    )
+    if abs(scale) > 1:  # else it is beyond the range
         assert np.isfinite(host(tg.autograd.grad(slope.sum(), x)[0])).all()
+
+
+@each_device
+def test_norms_of_rows_without_a_length(device: str) -> None:
+    """Zeros stay zeros, and beside inf the others become that."""
+    for x in (tg.zeros(2, 3, device=device), tg.full((2, 3), 2.0, device=device)):
+        y = F.layer_norm(x, (3,), eps=1e-30)
+        np.testing.assert_array_equal(host(y), np.zeros((2, 3)))
+    y = F.rms_norm(tg.zeros(2, 3, device=device), (3,), eps=1e-30)
+    np.testing.assert_array_equal(host(y), np.zeros((2, 3)))
+    y = F.rms_norm(tg.tensor([[inf, 1.0, -2.0]], device=device), (3,), eps=1e-6)
+    np.testing.assert_array_equal(host(y), [[math.nan, 0, 0]])
 
 
 @each_device
