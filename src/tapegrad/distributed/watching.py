@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DistError, DistTimeoutError
-from .last_words import tell, tell_error
+from .last_words import missing, tell, tell_error
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -164,7 +164,8 @@ def wait(pending: Pending, call: Call, ranks: Sequence[int], timeout: float) -> 
             next_look = now + _LOOK
             if _watch is None:
                 if now - began > timeout:
-                    raise DistTimeoutError(f"[{call.op}] has waited {timeout:g} s for other ranks")
+                    words = f"[{call.op}] has waited {timeout:g} s for other ranks"
+                    raise DistTimeoutError(f"{words}. {missing(len(ranks))}")
                 continue
             _watch.look()
             gone = [
