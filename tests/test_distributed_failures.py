@@ -23,6 +23,10 @@ SAID = {
         "[init_process_group] has waited 3 s for other ranks",
         "rank 1 has started, and has not come to init_process_group",
     ),
+    "never comes to NCCL": (
+        "s in call 0 of group 0, init_process_group NCCL's, of 3 ranks. Missing: ",
+        "rank 1 does not answer",
+    ),
     "raises": ("[rank 1] ValueError: a broken batch", "rank 1 has raised ValueError"),
     "exits": ("[rank 1] ends with status 3",),
     "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),

@@ -169,7 +169,8 @@ def init_process_group(
     if name == "nccl":
         from .nccl import NCCLBackend
 
-        gpu = NCCLBackend(host, place.local_rank if place is not None else 0)
+        local = place.local_rank if place is not None else 0
+        gpu = NCCLBackend(host, range(host.size), seconds, local)
     GroupMember.WORLD = ProcessGroup(next(_numbers), range(host.size), host, gpu, seconds)
 
 
@@ -253,10 +254,10 @@ def new_group(
     number = next(_numbers)
     whole.meet("new_group")  # what MPI splits, it waits for without end
     host = whole.host.split(chosen)
-    gpu = None if whole.gpu is None or host is None else whole.gpu.among(host)  # type: ignore
     if host is None:
         return GroupMember.NON_GROUP_MEMBER
     seconds = whole.timeout if timeout is None else _seconds(timeout)
+    gpu = None if whole.gpu is None else whole.gpu.among(host, chosen, seconds)  # type: ignore
     made = ProcessGroup(number, chosen, host, gpu, seconds)
     whole.subgroups.append(made)
     return made
