@@ -123,10 +123,24 @@ def _ranks(ranks: Sequence[int]) -> str:
 
 
 _under_way: list[Pending] = []
+_calls = 0
+
+
+def calls() -> int:
+    """How many calls this rank has begun, of all groups."""
+    return _calls
+
+
+def waits() -> bool:
+    """Whether this rank waits for others now."""
+    return _watch is not None and _watch.call is not None
 
 
 def keep_going(pending: Pending) -> None:
-    """Let it go on whenever this rank waits for anything, or asks whether anything is done."""
+    """Let a call that has begun go on whenever this rank waits for anything, or asks whether
+    anything is done."""
+    global _calls
+    _calls += 1
     if _is_under_way(pending):
         _under_way.append(pending)
 
