@@ -476,6 +476,72 @@ def one_batch_on_any_number_of_ranks() -> None:
     assert len(bits) == 1
 
 
+class GPT(nn.Module):
+    """A small one: 2 layers of 2 heads, for 12 tokens of 20."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(20, 16), nn.Embedding(12, 16)
+        options = {"dropout": 0.0, "batch_first": True, "norm_first": True}
+        self.layers = nn.ModuleList(
+            [nn.TransformerEncoderLayer(16, 2, 32, **options) for _ in "12"]
+        )
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 20)
+
+    def forward(self, tokens: tg.Tensor) -> tg.Tensor:
+        x = self.words(tokens) + self.places.weight
+        mask = nn.Transformer.generate_square_subsequent_mask(12).to(x)
+        for layer in self.layers:
+            x = layer(x, src_mask=mask)
+        return self.head(self.norm(x)).transpose(1, 2)
+
+
+def digits() -> tuple[nn.Module, tg.Tensor, tg.Tensor]:
+    """A network for images of digits, images, and which digits they are."""
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)]
+    images, labels = tg.data.digits()
+    return nn.Sequential(*layers), images.double(), labels
+
+
+def text() -> tuple[nn.Module, tg.Tensor, tg.Tensor]:
+    """A GPT, the tokens of this file's letters, and those that follow them."""
+    letters = np.frombuffer(Path(__file__).read_bytes(), np.uint8).astype(np.int64) % 20
+    return GPT(), *[tg.tensor(letters[i : i + 12 * 400].reshape(-1, 12)) for i in (0, 1)]
+
+
+def losses(make: Callable, share: bool) -> list[float]:
+    """Of ten steps on batches of 32 samples, or on this rank's share of each."""
+    tg.manual_seed(1)
+    model, x, y = make()
+    if share:
+        model = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(model.double()))
+    optimizer = tg.optim.AdamW(model.double().parameters(), lr=0.01)
+    found = []
+    for whole in range(0, 320, 32):
+        batch = slice(whole, whole + 32)
+        if share:
+            batch = slice(whole + RANK * 32 // SIZE, whole + (RANK + 1) * 32 // SIZE)
+        loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss = loss.detach()
+        if share:
+            dist.all_reduce(loss, ReduceOp.AVG)
+        found.append(loss.item())
+    return found
+
+
+@check
+def digits_and_text_have_the_losses_of_one_rank() -> None:
+    """in each step, to rounding: so they are equal on 2 and 4 ranks, too. And both learn."""
+    for make in (digits, text):
+        alone, together = losses(make, share=False), losses(make, share=True)
+        np.testing.assert_allclose(together, alone, rtol=1e-12, err_msg=make.__name__)
+        assert alone[-1] < 0.9 * alone[0], alone
+
+
 @check
 def all_begin_with_the_first_ones_parameters() -> None:
     model = DistributedDataParallel(network(RANK))

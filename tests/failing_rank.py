@@ -13,7 +13,23 @@ import tapegrad.distributed as dist
 how, at = sys.argv[1], int(sys.argv[2])
 # Those that do not come are missed after a while that others do not take, on a busy machine either.
 patience = 5 if how in ("hangs", "is stopped", "calls another") else 60
-dist.init_process_group(timeout=patience)
+if how == "comes after MPI has started":
+    from mpi4py import MPI  # noqa: F401
+if how == "never comes to NCCL":
+    import strict_nccl
+
+    from tapegrad.distributed import nccl
+
+    strict_nccl.install()
+    if os.environ["RANK"] == "1":
+        nccl.make_current = lambda device: time.sleep(100)
+    dist.init_process_group("nccl", timeout=5)
+if how in ("comes after MPI has started", "never comes"):
+    if os.environ["RANK"] == "1":
+        time.sleep(100)
+    dist.init_process_group(timeout=3)
+dist.init_process_group()
+dist.GroupMember.WORLD.timeout = patience
 x = tg.ones(10)
 for step in range(20):
     if step == at and dist.get_rank() == 1:

@@ -4,6 +4,7 @@ ranks, and what one process does alone."""
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,6 +19,7 @@ from launched import TESTS, launch, needs_mpi
 import tapegrad as tg
 import tapegrad.distributed as dist
 from tapegrad.distributed import environment, groups, watching
+from tapegrad.distributed import launch as launching
 from tapegrad.distributed.backend import Backend
 from tapegrad.distributed.launch import find_mpiexec
 from tapegrad.distributed.reductions import bounds
@@ -124,16 +126,56 @@ def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for rank, size, local in reversed(environment._VARIABLES):  # earlier ones count before later
         monkeypatch.setenv(rank, "3")
         monkeypatch.setenv(size, "8")
+        monkeypatch.delenv("SLURM_LOCALID", raising=False)
         assert environment.place() == (3, 8, 3)
         monkeypatch.setenv(local, "1")
         assert environment.place() == (3, 8, 1)
     assert dist.get_node_local_rank() == 1
     # (In a process that goes on MPI is not to begin.)
-    monkeypatch.setattr(groups, "load", lambda: SimpleNamespace(COMM_WORLD=None))
+    monkeypatch.setattr(groups, "load", lambda timeout: SimpleNamespace(COMM_WORLD=None))
     found = SimpleNamespace(rank=0, size=1, name="mpi")
     monkeypatch.setattr(groups, "MPIBackend", lambda communicator, timeout: found)
     with pytest.raises(ValueError, match=r"rank 3 of 8, mpi that it is 0 of 1.*tapegrad launch"):
         dist.init_process_group("mpi")
+    monkeypatch.syspath_prepend(Path(launching.__file__).parent)
+    rank = runpy.run_path(launching.__file__.replace("launch.py", "rank.py"))
+    assert rank["_FAMILIES"] == environment._VARIABLES[1:]
+
+
+# What SLURM sets in a batch script, then in the steps of srun.
+JOB = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}
+STEP = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "6", "SLURM_NTASKS": "6", "SLURM_LOCALID": "1"}
+ON_SLURM = {
+    "a batch script that has forgotten srun": (JOB, (0, 8, 0)),
+    "srun, MPI by PMIx or none": (STEP, (5, 6, 1)),
+    "srun --preserve-env of fewer tasks than the job's": ({**STEP, "SLURM_NTASKS": "8"}, (5, 6, 1)),
+    "srun --mpi=pmi2": ({**STEP, "PMI_RANK": "5", "PMI_SIZE": "6"}, (5, 6, 1)),
+    "srun --pty bash": ({**JOB, "SLURM_STEP_NUM_TASKS": "1"}, (0, 1, 0)),
+    "salloc": ({"SLURM_NTASKS": "8"}, None),
+    "mpirun of MPICH in a batch script": (
+        {**JOB, "PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1"},
+        (3, 4, 1),
+    ),
+    "mpirun of Open MPI in a batch script": (
+        {
+            **JOB,
+            "OMPI_COMM_WORLD_RANK": "3",
+            "OMPI_COMM_WORLD_SIZE": "4",
+            "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+        },
+        (3, 4, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ON_SLURM)
+def test_ranks_on_slurm(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    for name in {name for family in environment._VARIABLES for name in family}:
+        monkeypatch.delenv(name, raising=False)
+    variables, place = ON_SLURM[how]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert environment.place() == place
 
 
 def test_where_there_is_no_mpiexec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
 from launched import TESTS, begin, launch, needs_mpi
 
+from tapegrad.distributed.launch import find_mpiexec, is_openmpi
+
 needs_mpi()
 
 # What rank 1 does, and what is said of it.
 SAID = {
+    "never comes": (
+        "s for MPI to start with 3 ranks",
+        "rank 1 has started, and has not come to init_process_group",
+    ),
+    "comes after MPI has started": (
+        "[init_process_group] has waited 3 s for other ranks",
+        "rank 1 has started, and has not come to init_process_group",
+    ),
+    "never comes to NCCL": (
+        "s in call 0 of group 0, init_process_group NCCL's, of 3 ranks. Missing: ",
+        "rank 1 does not answer",
+    ),
     "raises": ("[rank 1] ValueError: a broken batch", "rank 1 has raised ValueError"),
     "exits": ("[rank 1] ends with status 3",),
     "ends": ("for rank 1, which has ended", "call 7 of group 0, all_reduce AVG float32 (10,)"),
@@ -35,17 +50,18 @@ def test_all_end_when_one_rank(how: str) -> None:
 def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
     ended = launch(3, TESTS / "failing_rank.py", "calls another", 7)
     assert ended.returncode != 0
-    for words in (
-        "Missing: rank ",
-        "call 7 of group 0, broadcast",
-        "call 7 of group 0, all_reduce",
-    ):
-        assert words in ended.stderr, ended.stderr  # of whoever was the first to wait so long
+    # Of whoever was the first to wait so long. (Open MPI's broadcast takes what others' gathering
+    # has sent: that they disagree is noticed a call later.)
+    at = r"call (7 of group 0, broadcast|8 of group 0, all_reduce)"
+    for words in ("Missing: rank ", "call 7 of group 0, all_reduce", at):
+        assert re.search(words, ended.stderr), ended.stderr
 
 
 def test_ranks_get_each_signal_once() -> None:
     """The terminal's CTRL-C, which goes to the launcher's whole group; and SIGTERM, which goes to
     the launcher alone. The script is a module."""
+    if is_openmpi(find_mpiexec()):
+        pytest.skip("Open MPI's mpiexec makes SIGTERM of each, and kills the ranks soon afterwards")
     with begin(2, "-m", "noting_rank") as started:
         assert started.stdout is not None
         lines = iter(started.stdout.readline, "")

@@ -114,6 +114,23 @@ def test_a_rank_that_hangs_is_replaced(undisturbed, tmp_path, capfd):
     assert "Missing: rank 1 does not answer" in capfd.readouterr().err
 
 
+def _hang_once(folder):
+    """All ranks, outside of every call."""
+    dist.init_process_group()
+    dist.barrier()
+    mark = folder / str(dist.get_rank())
+    if not mark.exists():
+        mark.touch()
+        time.sleep(1000)
+    return dist.get_rank()
+
+
+def test_all_ranks_that_hang_are_replaced(cluster, tmp_path, capfd):
+    assert run(_hang_once, (tmp_path,), ranks=2, timeout=3) == [0, 1]
+    words = "no rank has called another one for 3 s: rank 0 was in _hang_once, line "
+    assert words in capfd.readouterr().err
+
+
 def test_what_a_rank_raises_ends_the_run_unless_it_is_to_be_tried_again(undisturbed, tmp_path):
     harm = Once(tmp_path, 1, 10, "raise")
     with pytest.raises(ConnectionError, match="the data are not there") as caught:

@@ -13,7 +13,7 @@ import numpy as np
 from tapegrad.core.devices import Device
 from tapegrad.ops.common.arguments import refuse
 
-from . import environment, watching
+from . import environment, last_words, watching
 from .backend import Backend
 from .errors import DistError
 from .mpi import HINT, MPIBackend, load
@@ -128,7 +128,7 @@ def init_process_group(
     """Make the group of all ranks. ``backend``: "mpi"; "nccl" for arrays on GPUs, and MPI for the
     others; "self" for one process; "auto" (also None): NCCL where CuPy has it, beside MPI, where
     several processes were started, else "self". ``timeout``, a timedelta or seconds: how long
-    ranks wait for each other (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes).
+    ranks wait for each other, here too (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes).
 
     The ranks are those of MPI's COMM_WORLD, or of ``communicator``, one of mpi4py's. Whoever has
     started the processes in another way gives a ``host`` backend (see distributed.backend), as
@@ -138,7 +138,8 @@ def init_process_group(
 
     Raises RuntimeError where there is a group already, ValueError for an unknown backend, or where
     ``rank`` and ``world_size``, or RANK and WORLD_SIZE, are not what MPI says, and ImportError,
-    with what to install, without mpi4py.
+    with what to install, without mpi4py. Raises DistTimeoutError where ranks do not come; where MPI
+    waits for them as it starts, which cannot be left, the process ends, and says so.
     """
     if is_initialized():
         raise RuntimeError("[init_process_group] there is a process group already")
@@ -155,7 +156,10 @@ def init_process_group(
         if name == "self" or (name == "auto" and alone):
             host = SingleBackend()
         else:
-            host = MPIBackend(load().COMM_WORLD if communicator is None else communicator, seconds)
+            if place is not None:
+                last_words.note(place.rank)
+            mpi = load(seconds)
+            host = MPIBackend(mpi.COMM_WORLD if communicator is None else communicator, seconds)
         if communicator is None:
             _check_place(host, place, rank, world_size)
     if name == "auto" and host.size > 1:
@@ -165,7 +169,8 @@ def init_process_group(
     if name == "nccl":
         from .nccl import NCCLBackend
 
-        gpu = NCCLBackend(host, place.local_rank if place is not None else 0)
+        local = place.local_rank if place is not None else 0
+        gpu = NCCLBackend(host, range(host.size), seconds, local)
     GroupMember.WORLD = ProcessGroup(next(_numbers), range(host.size), host, gpu, seconds)
 
 
@@ -185,7 +190,8 @@ def _check_place(host: Backend, place: environment.Place | None, rank: int, size
             raise ValueError(
                 f"[init_process_group] {who} say{'s' if who[-1] != '=' else ''} that this is rank "
                 f"{rank} of {size}, {host.name} that it is {host.rank} of {host.size}: start the "
-                f"ranks with 'tapegrad launch -n {size} script.py', mpirun or srun ({HINT})"
+                f"ranks with 'tapegrad launch -n {size} script.py', mpirun, or srun with the MPI's "
+                f"own way to meet ('srun --mpi=list' names those that there are); {HINT}"
             )
 
 
@@ -248,10 +254,10 @@ def new_group(
     number = next(_numbers)
     whole.meet("new_group")  # what MPI splits, it waits for without end
     host = whole.host.split(chosen)
-    gpu = None if whole.gpu is None or host is None else whole.gpu.among(host)  # type: ignore
     if host is None:
         return GroupMember.NON_GROUP_MEMBER
     seconds = whole.timeout if timeout is None else _seconds(timeout)
+    gpu = None if whole.gpu is None else whole.gpu.among(host, chosen, seconds)  # type: ignore
     made = ProcessGroup(number, chosen, host, gpu, seconds)
     whole.subgroups.append(made)
     return made

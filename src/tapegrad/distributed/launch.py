@@ -37,10 +37,12 @@ def launch(count: int, script: Sequence[str], options: Sequence[str] = ()) -> in
         environment.setdefault("OPENBLAS_NUM_THREADS", environment["OMP_NUM_THREADS"])
     rank = str(Path(__file__).with_name("rank.py"))
     command = [mpiexec, *options, *_openmpi_options(mpiexec), "-n", str(count)]
-    with tempfile.NamedTemporaryFile() as file:
-        environment[last_words.FILE] = file.name
+    with tempfile.TemporaryDirectory(prefix="tapegrad-") as folder:
+        environment[last_words.FOLDER] = folder
+        said = Path(folder, last_words.SAID)
+        said.touch()
         status = _run([*command, sys.executable, rank, *script], environment)
-        sys.stderr.write(file.read().decode())
+        sys.stderr.write(said.read_text(errors="replace"))
     return status
 
 
@@ -63,10 +65,15 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
             signal.signal(number, handler)
 
 
+def is_openmpi(mpiexec: str) -> bool:
+    """Whether it is Open MPI's, or its PRRTE's."""
+    said = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False)
+    return "Open MPI" in said.stdout or "prte" in said.stdout.lower()
+
+
 def _openmpi_options(mpiexec: str) -> list[str]:
     """What Open MPI wants to be told before it runs more ranks than there are cores, or as root."""
-    said = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False)
-    if "Open MPI" not in said.stdout and "prte" not in said.stdout.lower():
+    if not is_openmpi(mpiexec):
         return []
     as_root = ["--allow-run-as-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return ["--oversubscribe", *as_root]

@@ -7,14 +7,17 @@ computed is computed here, in the order of the ranks, so that no bit depends on 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core.memory import Array, shares
 
+from . import environment, starting
 from .backend import Backend
 from .errors import DistBackendError
 from .pending import Pending
@@ -27,10 +30,17 @@ _LAST_WORDS = 1.5
 _MAIL = 1  # the tag of messages, on a communicator of their own
 
 
-def load() -> Any:
-    """mpi4py's MPI, initialised. Raises ImportError, with what to install, where it is missing."""
+def load(timeout: float | None = None) -> Any:
+    """mpi4py's MPI, initialised. Where ranks do not come to that in so many seconds (as the
+    environment says, if this is None), the process ends. Raises ImportError, with what to install,
+    where it is missing."""
+    place = environment.place()
+    clock: AbstractContextManager[None] = nullcontext()
+    if place is not None and place.world_size > 1 and "mpi4py.MPI" not in sys.modules:
+        clock = starting.limited(place, environment.timeout() if timeout is None else timeout)
     try:
-        from mpi4py import MPI
+        with clock:
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: there is no MPI that it could load
         raise ImportError(f"MPI needs mpi4py and an MPI ({error}): {HINT}") from None
     return MPI

@@ -8,7 +8,8 @@ each run on it. 16-bit floats are sent, and added up in float32 here, as with ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .backend import Backend
 from .errors import DistBackendError
 from .pending import Arrived, Pending
 from .reductions import ReduceOp
+from .watching import Call, wait
 
 # NCCL's numbers for what it adds up as it is done here: nccl.h.
 _TYPES = {"int8": 0, "uint8": 1, "int32": 2, "int64": 4, "uint64": 5, "float32": 7, "float64": 8}
@@ -62,32 +64,60 @@ class _Event:
         return bool(self._event.done)
 
 
+class _Made:
+    """What ``make`` returns, as ``result``, from a thread with the GPU of this one: NCCL waits for
+    other ranks without end."""
+
+    def __init__(self, make: Callable[[], Any]):
+        gpu = Device("cuda", current_gpu())
+        self._error: Exception | None = None
+
+        def run() -> None:
+            try:
+                make_current(gpu)
+                self.result = make()
+            except Exception as error:
+                self._error = error
+
+        self._thread = Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def done(self) -> bool:
+        if self._thread.is_alive():
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+
 class NCCLBackend(Backend):
-    """The ranks of ``host``, each on the GPU that "cuda" means there: which is that of its
-    ``local_rank`` from here on, if no other was chosen. All of them make it at the same time."""
+    """The ranks of ``host``, which are these of all, each on the GPU that "cuda" means there: which
+    is that of its ``local_rank`` from here on, if no other was chosen. All of them make it at the
+    same time, and have ``timeout`` seconds to come. Raises DistTimeoutError where they do not."""
 
     name, device_type = "nccl", "cuda"
 
-    def __init__(self, host: Backend, local_rank: int = 0):
+    def __init__(self, host: Backend, ranks: Sequence[int], timeout: float, local_rank: int = 0):
         self._cupy, self._nccl = _load()
         self.rank, self.size = host.rank, host.size
         if current_gpu() == 0:
             set_current_gpu(local_rank % device_count())
         make_current(Device("cuda", current_gpu()))
+        call = Call(0, 0, "init_process_group", f"NCCL's, of {self.size} ranks")
         # The name under which ranks find each other, as its bytes.
         name = np.zeros(128, np.uint8)
         if host.rank == 0:
             name[:] = [number % 256 for number in self._nccl.get_unique_id()]
-        pending = host.broadcast(name, 0)
-        while not pending.done():
-            pass
+        wait(host.broadcast(name, 0), call, ranks, timeout)
         signed = tuple(name.view(np.int8).tolist())
-        self._communicator = self._nccl.NcclCommunicator(self.size, signed, self.rank)
+        made = _Made(lambda: self._nccl.NcclCommunicator(self.size, signed, self.rank))
+        wait(made, call, ranks, timeout)
+        self._communicator = made.result
         self._stream = self._cupy.cuda.Stream(non_blocking=True)
 
-    def among(self, host: Backend) -> NCCLBackend:
+    def among(self, host: Backend, ranks: Sequence[int], timeout: float) -> NCCLBackend:
         """The backend of the ranks of another host backend, on the same GPUs."""
-        return NCCLBackend(host)
+        return NCCLBackend(host, ranks, timeout)
 
     def run(self, steps: Iterator[Pending]) -> Pending:
         """All at once, into the stream, where each thing waits for the one before: all ranks' must

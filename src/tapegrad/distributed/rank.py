@@ -15,12 +15,13 @@ import sys
 from functools import partial
 
 # Beside this script, whose folder is on the path.
-from last_words import tell, tell_error  # type: ignore[import-not-found]
+from last_words import STARTED, note, tell, tell_error  # type: ignore[import-not-found]
 
 # (As in environment.py, which is not imported: the script may have a module of that name.)
 _FAMILIES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 )
 
@@ -28,7 +29,7 @@ _FAMILIES = (
 def _name_rank() -> str:
     """Put the rank where PyTorch's scripts look for it, and return it."""
     for rank, size, local in _FAMILIES:
-        if rank in os.environ:
+        if rank in os.environ and size in os.environ:
             os.environ["RANK"] = os.environ[rank]
             os.environ["WORLD_SIZE"] = os.environ[size]
             os.environ["LOCAL_RANK"] = os.environ.get(local, os.environ[rank])
@@ -81,16 +82,20 @@ def _child(arguments: list[str], rank: str, word: int) -> None:
 def main() -> int:
     """Start the child, wait, and return what status it has ended with."""
     rank, (reads, word) = _name_rank(), os.pipe()
+    note(rank, STARTED)
     child = os.fork()
     if child == 0:
         os.close(reads)
         _child(sys.argv[1:], rank, word)
     os.close(word)
-    for number in (signal.SIGINT, signal.SIGTERM):  # mpiexec sends them to the child, too
-        signal.signal(number, signal.SIG_IGN)
+    sent = set()  # mpiexec sends signals to the child, too
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: sent.add(number))
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     said = os.read(reads, 1)
+    if -code in sent:  # it is not the first to end
+        return 128 - code
     if code < 0:
         what = f"was killed by {signal.Signals(-code).name}"
     elif not said:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DistError, DistTimeoutError
-from .last_words import tell, tell_error
+from .last_words import missing, tell, tell_error
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -123,10 +123,24 @@ def _ranks(ranks: Sequence[int]) -> str:
 
 
 _under_way: list[Pending] = []
+_calls = 0
+
+
+def calls() -> int:
+    """How many calls this rank has begun, of all groups."""
+    return _calls
+
+
+def waits() -> bool:
+    """Whether this rank waits for others now."""
+    return _watch is not None and _watch.call is not None
 
 
 def keep_going(pending: Pending) -> None:
-    """Let it go on whenever this rank waits for anything, or asks whether anything is done."""
+    """Let a call that has begun go on whenever this rank waits for anything, or asks whether
+    anything is done."""
+    global _calls
+    _calls += 1
     if _is_under_way(pending):
         _under_way.append(pending)
 
@@ -164,7 +178,8 @@ def wait(pending: Pending, call: Call, ranks: Sequence[int], timeout: float) -> 
             next_look = now + _LOOK
             if _watch is None:
                 if now - began > timeout:
-                    raise DistTimeoutError(f"[{call.op}] has waited {timeout:g} s for other ranks")
+                    words = f"[{call.op}] has waited {timeout:g} s for other ranks"
+                    raise DistTimeoutError(f"{words}. {missing(len(ranks))}")
                 continue
             _watch.look()
             gone = [

@@ -50,12 +50,14 @@ def run(
     few nodes, "SPREAD" on many, or the STRICT_ forms.
 
     A rank that is killed, or lost with its node, is replaced, and so are all where some have waited
-    for another one for ``timeout`` seconds (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes), at most
-    ``max_failures`` times; then this is a DistBackendError, which says what was lost. What the
-    function raises in a rank ends the run, unless it is one of ``retry``: it is raised here, with
-    the rank's traceback. Raises DistBackendError, too, where there is no room, and where the head
-    of the cluster no longer answers, ImportError, with what to install, without Ray, and ValueError
-    for numbers of ranks that make no sense, and ``grow_every`` with a STRICT_ form.
+    for another one for ``timeout`` seconds (TAPEGRAD_DISTRIBUTED_TIMEOUT, or 30 minutes), or, where
+    a ``timeout`` is given, none has called another one for so long: it must be more than what they
+    compute between two calls, and alone. After ``max_failures`` times this is a DistBackendError,
+    which says what was lost. What the function raises in a rank ends the run, unless it is one of
+    ``retry``: it is raised here, with the rank's traceback. Raises DistBackendError, too, where
+    there is no room, and where the head of the cluster no longer answers, ImportError, with what to
+    install, without Ray, and ValueError for numbers of ranks that make no sense, and ``grow_every``
+    with a STRICT_ form.
     """
     least, most = (ranks, ranks) if isinstance(ranks, int) else ranks
     if not 1 <= least <= most:

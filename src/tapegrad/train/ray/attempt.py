@@ -10,6 +10,7 @@ from typing import Any
 
 from tapegrad.distributed.errors import DistBackendError, DistError, DistTimeoutError
 
+from .clock import Clock
 from .placing import HEAD_LIMIT, Needs, has_more_room, head_answers, load
 from .rank import MAIL, Rank
 
@@ -17,7 +18,7 @@ _LOOK = 1.0  # seconds between looks at whether the cluster is there
 
 
 class Lost(Exception):
-    """A rank is gone, or all that are left have waited too long: what happened."""
+    """A rank is gone, or all have waited, or not called each other, too long: what happened."""
 
     def report(self, failures: int, max_failures: int) -> None:
         """Say so. Raises DistBackendError where it has happened too often."""
@@ -81,6 +82,7 @@ class Ranks:
             }
             results: dict[int, Any] = {}
             looked = time.monotonic()
+            clock = None if self._timeout is None else Clock(actors, self._timeout)
             while running:
                 ended, _ = self._ray.wait([*running], timeout=_LOOK)
                 for reference in ended:
@@ -92,6 +94,8 @@ class Ranks:
                         f"{HEAD_LIMIT:g} s: it is lost or out of reach. Run this again when there "
                         "is one: the function goes on from its last checkpoint"
                     )
+                if clock is not None and running and (hang := clock.stopped()):
+                    raise Lost(hang)
                 grow = self._grow_every
                 if grow is not None and running and time.monotonic() - looked > grow:
                     looked = time.monotonic()

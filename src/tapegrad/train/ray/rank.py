@@ -4,12 +4,16 @@ ranks send in another."""
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from tapegrad.distributed.groups import offer
 from tapegrad.distributed.ray import Mailbox, RayBackend
+from tapegrad.distributed.watching import calls, waits
 
 MAIL = "mail"  # the thread for what arrives: a concurrency group of Ray's
 
@@ -19,6 +23,7 @@ class Rank:
 
     def __init__(self) -> None:
         self._mailbox = Mailbox()
+        self._thread = 0  # which runs the function
 
     def place(self) -> tuple[int, str]:
         """As which process it runs, and on which node."""
@@ -37,6 +42,7 @@ class Rank:
         """Run the function as this rank among its peers; what it returns."""
         import ray
 
+        self._thread = threading.get_ident()
         os.environ.update(environment)
         deliver = [partial(_deliver, peer) for peer in peers]
         offer(RayBackend(int(environment["RANK"]), deliver, self._mailbox, ray.put))
@@ -46,6 +52,15 @@ class Rank:
             if ended.code in (None, 0):
                 return None
             raise RuntimeError(f"the function has ended with status {ended.code}") from None
+
+    def progress(self) -> tuple[int, str]:
+        """How many calls of the others the function has begun, and where it is; nothing, where it
+        waits in one, which has its own time limit."""
+        frame = sys._current_frames().get(self._thread)
+        if frame is None:
+            return calls(), "was about to begin"
+        at = traceback.extract_stack(frame)[-1]
+        return calls(), "" if waits() else f"was in {at.name}, line {at.lineno} of {at.filename}"
 
     def deliver(self, key: Hashable, data: Any) -> None:
         """Take in what another rank has sent."""
