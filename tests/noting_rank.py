@@ -3,7 +3,7 @@
 import os
 import signal
 
-signal.alarm(60)
+signal.alarm(300)
 noted: list[str] = []
 
 
