@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-signal.alarm(60)
+signal.alarm(300)
 noted: list[str] = []
 
 

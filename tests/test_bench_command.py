@@ -126,7 +126,7 @@ def test_ctrl_c(tmp_path):
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    printed, error = process.communicate(timeout=60)
+    printed, error = process.communicate(timeout=300)
     assert process.returncode == 130, error
     assert "interrupted" in printed
     assert error == ""
@@ -164,7 +164,7 @@ def test_it_runs_with_a_broken_pytorch(tmp_path, error):
     def bench(*arguments):
         command = [sys.executable, "-m", "tapegrad", "bench", "relu", "--device", "cpu", "--sizes",
                    "tiny", "--budget", "0", *arguments]  # fmt: skip
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100)
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
 
     usual, asked = bench(), bench("--peers", "torch")
     assert usual.returncode == 0, usual.stderr
@@ -182,13 +182,13 @@ def test_pytorchs_threads_do_not_spin_while_others_compute():
     code = "import os, tapegrad as tg; from tapegrad.bench import peers; "
     code += f"peers.choose(tg.device('cpu'), None); print([os.environ[n] for n in {names}])"
     run = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True,
-                         timeout=100)  # fmt: skip
+                         timeout=300)  # fmt: skip
     assert run.stdout == "['PASSIVE', '0']\n", run.stderr
 
 
 def test_tapegrad_does_not_import_its_benchmarks():
     code = "import sys, tapegrad; print('tapegrad.bench' in sys.modules, tapegrad.bench.run)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert run.stdout.startswith("False <function run"), run.stderr
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,9 @@ def test_rows_have_ratios_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rounds_are_made_again_while_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = itertools.count()
+    used, ticks = itertools.count(), itertools.count(0.0, 1e-3)
     monkeypatch.setattr(cpu_turns, "_others", lambda workers: float(next(used)))
+    monkeypatch.setattr(cpu_turns, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     worker = Worker(1e-3)
     row = cpu_turns.row({"torch": worker}, Case("x", lambda lib: lambda: None), 0.05, 2)
     assert row["disturbed"] == row["rounds"]

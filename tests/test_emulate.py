@@ -27,7 +27,7 @@ PROGRAMS = Path(__file__).parent / "kernels" / "programs"
 def run(program: Program, *arguments: str, **options) -> tuple[str, Outcome]:
     """What a program prints, and how it went."""
     with (program.file.parent / "stdout").open("w+") as file:
-        outcome = program.run(arguments, stdout=file, timeout=60, **options)
+        outcome = program.run(arguments, stdout=file, timeout=300, **options)
         file.seek(0)
         return file.read(), outcome
 
@@ -427,7 +427,7 @@ def test_looking_at_every_access_costs_less_than_ten_times(tmp_path: Path) -> No
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "tapegrad", "emulate", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
 
 def test_the_command_tells_what_ran_and_what_is_wrong(tmp_path: Path) -> None:

@@ -468,7 +468,7 @@ def own_extension(tmp_path_factory):
 def run_own(extension, script):
     done = subprocess.run(
         [sys.executable, "-c", LOAD + script, str(extension)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, (done.returncode, done.stderr)
     return done.stdout

@@ -18,6 +18,7 @@ from tapegrad.core.devices import KernelsMissing
 from tapegrad.core.kernels import library
 from tapegrad.custom import child, patience
 from tapegrad.custom.child import Died, in_child
+from tapegrad.custom.mutants import mutants
 from tapegrad.fusion import run
 
 
@@ -236,6 +237,21 @@ def test_a_wrong_rule_is_reported():
         finding = next(f for f in report.findings if f.what == "gradient")
         assert finding.ok == ok
         assert ok or "gradient of x is not the body's" in finding.said
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("if (i < n) y[i] = 0;", "i < n -> true"),
+        ("if (a > 0 && at(b, c) >= n) return;", "a > 0 -> true, at(b, c) >= n -> false"),
+        ("for (int i = team; i < Of<a, b>::all(n); ++i) f(i);", "i < Of<a, b>::all(n) -> true"),
+        ("if (f<2, g<3>>(p->x, 1) < p->n) return;", "f<2, g<3>>(p->x, 1) < p->n -> true"),
+        ("const bool kept = (word >> 8) >= least;", "(word >> 8) >= least -> false"),
+        ("for (int i = 0; i < n; ++i) f(i);", ""),
+    ],
+)  # fmt: skip
+def test_a_comparison_is_decided_whole(text, found):
+    assert ", ".join(str(m).removeprefix("1: ") for m in mutants(text)) == found
 
 
 def test_every_barrier_and_bound_of_a_sum_is_needed():

@@ -169,7 +169,7 @@ thread.join()
         [sys.executable, "-c", program, "tail"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stdout == "40.0\n40.0\n"

@@ -225,7 +225,7 @@ print(summed())
 def run_alone(script):
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + script],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     assert not done.stderr

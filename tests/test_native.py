@@ -893,7 +893,7 @@ def test_threads_start_again_after_a_fork() -> None:
         [sys.executable, "-W", "ignore", "-c", AFTER_FORK],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.stdout == "done\n", done.stderr
 

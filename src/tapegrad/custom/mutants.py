@@ -78,20 +78,26 @@ def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
     while start > 0:
         if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
             break
-        character = text[start - 1]
-        depth += character in ")]"
-        depth -= character in "(["
         start -= 1
+        depth -= _bracket(text, start)
     end, depth = right, 0
     while end < len(text):
         if depth == 0 and text.startswith(AFTER_COMPARISON, end):
             break
-        depth += text[end] in "(["
-        depth -= text[end] in ")]"
+        depth += _bracket(text, end)
         end += 1
     while text[start].isspace():
         start += 1
     return start, end
+
+
+def _bracket(text: str, at: int) -> int:
+    """1 where a bracket opens, -1 where one closes, else 0. Those of templates have no space before
+    them, as comparisons and shifts have."""
+    before, character = text[:at].rstrip(">")[-1:], text[at]
+    opens = character in "([" or (character == "<" and (before.isalnum() or before == "_"))
+    closes = character in ")]" or (character == ">" and before not in (" ", "-"))
+    return opens - closes
 
 
 def is_check(text: str, start: int, end: int) -> bool:
