@@ -27,16 +27,18 @@ def cluster():
     """A cluster of two nodes with two places each."""
     from ray.cluster_utils import Cluster
 
+    patch = pytest.MonkeyPatch()  # for what the nodes start, some of it ahead
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     before = signal.getsignal(signal.SIGTERM)  # Ray's is one that exits with another status
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     memory = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
     made = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})
     made.second = made.add_node(**memory)
-    path = os.pathsep.join(filter(None, sys.path))
-    ray.init(made.address, runtime_env={"env_vars": {"PYTHONPATH": path}}, logging_level="warning")
+    ray.init(made.address, logging_level="warning")
     yield made
     ray.shutdown()
     made.shutdown()
+    patch.undo()
     signal.signal(signal.SIGTERM, before)
 
 

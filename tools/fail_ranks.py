@@ -31,7 +31,8 @@ import tapegrad as tg
 import tapegrad.distributed as dist
 from tapegrad import nn
 
-dist.init_process_group(timeout=5)
+dist.init_process_group()  # on a busy machine it may take a while until all are there
+dist.GroupMember.WORLD.timeout = 5
 code, victim, moment, file = {code!r}, {victim}, {moment}, {file!r}
 network = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 8))
 model = nn.parallel.DistributedDataParallel(network)
