@@ -53,6 +53,41 @@ __device__ inline void mbarrier_wait(uint64_t* barrier, unsigned parity) {
         : "memory");
 }
 
+// At the one that another block of the cluster has at this place.
+__device__ inline void mbarrier_arrive_at(uint64_t* barrier, int rank) {
+    HOPPER_INSTRUCTION(
+        "{\n"
+        ".reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+        "}" ::"r"(shared_address(barrier)),
+        "r"(rank)
+        : "memory");
+}
+
+// ---- clusters: blocks that run at the same time, and reach each other's shared memory ----
+
+// Of this block among those of its cluster, which are neighbours along x.
+__device__ inline int cluster_rank() {
+    int rank = 0;
+    HOPPER_INSTRUCTION("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+// A barrier of all threads of a cluster that have not exited, at which each arrives, and waits later; what
+// was done before the arrival is seen behind the wait. No block may use the shared memory of one that has
+// not begun, or has ended: so there is one at either end.
+__device__ inline void cluster_arrive() { HOPPER_INSTRUCTION("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ inline void cluster_wait() { HOPPER_INSTRUCTION("barrier.cluster.wait.acquire;" ::: "memory"); }
+
+// The same place in the shared memory of another block of the cluster.
+template <class T>
+__device__ inline T* map_shared(T* address, int rank) {
+    T* there = nullptr;
+    HOPPER_INSTRUCTION("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(address), "r"(rank));
+    return there;
+}
+
 // ---- proxies: what threads have written to shared memory is seen by TMA and wgmma behind one of these ----
 
 // Of mbarriers that were initialised.
@@ -143,6 +178,26 @@ __device__ inline void tma_load(void* destination, const TensorMap& map, uint64_
         TMA_LOAD("3d", "%3, %4, %5", "r"(at[0]), "r"(at[1]), "r"(at[2]));
     } else {
         TMA_LOAD("4d", "%3, %4, %5, %6", "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]));
+    }
+#undef TMA_LOAD
+}
+
+// The same, to this place in each block of the cluster whose rank's bit is set: all bytes are reported to the
+// mbarrier that it has at this place.
+template <int rank>
+__device__ inline void tma_load_for(unsigned ranks, void* destination, const TensorMap& map, uint64_t* barrier,
+                                    const int (&at)[rank]) {
+    static_assert(rank == 2 || rank == 4, "boxes for several blocks have 2 or 4 dimensions here");
+    const unsigned to = shared_address(destination), bar = shared_address(barrier);
+#define TMA_LOAD(dimensions, coordinates, ...)                                                              \
+    HOPPER_INSTRUCTION("cp.async.bulk.tensor." dimensions ".shared::cluster.global.tile.mbarrier"          \
+                       "::complete_tx::bytes.multicast::cluster [%0], [%1, {" coordinates "}], [%2], %3;"   \
+                       ::"r"(to), "l"(&map), "r"(bar), "h"(static_cast<unsigned short>(ranks)), __VA_ARGS__ \
+                       : "memory")
+    if constexpr (rank == 2) {
+        TMA_LOAD("2d", "%4, %5", "r"(at[0]), "r"(at[1]));
+    } else {
+        TMA_LOAD("4d", "%4, %5, %6, %7", "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]));
     }
 #undef TMA_LOAD
 }
