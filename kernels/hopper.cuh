@@ -10,6 +10,9 @@
 #ifdef __CUDACC__
 
 #include <cuda.h>
+#ifndef __CUDACC_RTC__
+#include <atomic>
+#endif
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define HAS_HOPPER 1
@@ -60,6 +63,19 @@ __device__ inline void mbarrier_arrive_at(uint64_t* barrier, int rank) {
         ".reg .b32 there;\n"
         "mapa.shared::cluster.u32 there, %0, %1;\n"
         "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+        "}" ::"r"(shared_address(barrier)),
+        "r"(rank)
+        : "memory");
+}
+
+// The same for memory that this thread has only read, by wgmma that it has waited for, and now hands back.
+// What it has written is ordered for its own block alone, which saves a fence for all of the GPU.
+__device__ inline void mbarrier_hand_back(uint64_t* barrier, int rank) {
+    HOPPER_INSTRUCTION(
+        "{\n"
+        ".reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
         "}" ::"r"(shared_address(barrier)),
         "r"(rank)
         : "memory");
@@ -150,12 +166,48 @@ TensorMap tensor_map(const T* array, const int64_t (&sizes)[rank], const int64_t
     return map;
 }
 
-// Of the device that is current.
-inline int multiprocessors() {
-    int device = 0, count = 1;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-    return count;
+// What ask answers of the device that is current, which is asked once of each: the driver takes its time.
+// Ask: a lambda, each of which has its own answers; not negative.
+template <class Ask>
+int64_t once_of_each_device(Ask ask) {
+    constexpr int most = 64;
+    static std::atomic<int64_t> answers[most];  // and 1; 0: it was not asked
+    int device = 0;
+    if (cudaGetDevice(&device) != cudaSuccess || device >= most) return ask();
+    int64_t answer = answers[device].load(std::memory_order_relaxed);
+    if (answer == 0) {
+        answer = ask() + 1;
+        answers[device].store(answer, std::memory_order_relaxed);
+    }
+    return answer - 1;
+}
+
+inline int64_t multiprocessors() {
+    return once_of_each_device([]() -> int64_t {
+        int device = 0, count = 1;
+        cudaGetDevice(&device);
+        cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+        return count;
+    });
+}
+
+// How many clusters of so many blocks of a kernel run at the same time; at least 1.
+template <class... Parameters>
+int64_t clusters_at_a_time(void (*kernel)(Parameters...), int cluster, int threads, size_t shared_bytes) {
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shared_bytes));
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(cluster);
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    int count = 0;
+    if (cudaOccupancyMaxActiveClusters(&count, kernel, &config) != cudaSuccess) cudaGetLastError();
+    return count < 1 ? 1 : count;
 }
 
 #endif

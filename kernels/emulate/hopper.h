@@ -30,6 +30,10 @@ EMULATE_CALLED_BY_KERNELS void mbarrier_arrive_at(uint64_t* barrier, int rank, E
     emulate::arrive_at_mbarrier_of(barrier, rank, {file, line});
 }
 
+EMULATE_CALLED_BY_KERNELS void mbarrier_hand_back(uint64_t* barrier, int rank, EMULATE_SITE) {
+    emulate::arrive_at_mbarrier_of(barrier, rank, {file, line});
+}
+
 // ---- clusters ----
 
 inline int cluster_rank() { return emulate::rank_in_cluster(); }
@@ -125,6 +129,15 @@ EMULATE_CALLED_BY_KERNELS void setmaxnreg_inc(EMULATE_SITE) {
 
 // ---- the device ----
 
-constexpr int multiprocessors() { return 2; }  // so few that blocks compute several tiles
+// So few that blocks compute several tiles.
+constexpr int64_t multiprocessors() { return 2; }
+template <class Kernel>
+int64_t clusters_at_a_time(Kernel, int, int, size_t) {
+    return 2;
+}
+template <class Ask>
+int64_t once_of_each_device(Ask ask) {
+    return ask();
+}
 
 #undef EMULATE_SITE
