@@ -32,7 +32,10 @@ class GPU:
     """Rates in bytes and operations a second, latencies in clock cycles.
 
     Multiprocessors, peak and what a multiprocessor holds: NVIDIA's data sheets and CUDA C++
-    Programming Guide (compute capability 9.0), which has the results a cycle below, too. copy: 90%
+    Programming Guide (compute capability 9.0), which has the results a cycle below, too. groups:
+    the blocks of a cluster are in one of the GPU's eight processing clusters, of up to 18
+    multiprocessors (NVIDIA 2022, H100 architecture); which of them lack some differs from GPU to
+    GPU, and is assumed: 16 in most leaves least room for clusters of four. copy: 90%
     of the data sheet's rate. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the
     NVIDIA Hopper Architecture (arXiv 2501.12084), rounded, and what mma.sync reaches; L2's rate:
     Chips and Cheese 2023, of an H100. The clock, memory's latency under load, and latencies of
@@ -40,7 +43,7 @@ class GPU:
     """
 
     name: str
-    multiprocessors: int = 132
+    groups: tuple[int, ...] = (16, 16, 16, 16, 16, 16, 18, 18)  # of multiprocessors
     clock: float = 1.75e9
     peak: float = 66.9e12  # float32, without tensor cores
     tensor_peak: float = 989.4e12  # 16 bits, by tensor cores
@@ -60,6 +63,14 @@ class GPU:
     tensor_latency: float = 33  # of an mma.sync m16n8k16
     slow_latency: float = 24  # of exponentials and shuffles
     barrier_latency: float = 30
+
+    @property
+    def multiprocessors(self) -> int:
+        return sum(self.groups)
+
+    def in_clusters(self, blocks: int) -> int:
+        """Multiprocessors that clusters of so many blocks can take, one for each block."""
+        return sum(group // blocks * blocks for group in self.groups)
 
 
 H200 = GPU("H200")
@@ -86,6 +97,7 @@ class Case:
     (None: no more than their bytes fill). vector: passes over shared memory that a load of 16 bytes
     takes, 4 if all threads differ. shared: bytes of it that the launch asks for. under_way: stages
     that a block's asynchronous copies fill at the same time, each of which is a customer.
+    cluster: blocks that run together, and share what they load.
     latencies: cycles until loads arrive, of the first loop or part that has some, of the second,
     ...; the last of all others. cached: lines whose loads find in L2 what other blocks have asked
     for.
@@ -103,6 +115,7 @@ class Case:
     vector: float = 4.0
     shared: int = 0
     under_way: int = 1
+    cluster: int = 1
     by_tensor_cores: bool = False
     cached: Collection[Line] = ()
 
@@ -134,11 +147,12 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     alone = _alone(code.parts, turns, case, gpu)
     joined = any(part.count("BAR") + part.count("SYNCS") for part in code.parts)
     warps = case.threads / 32
-    blocks = math.ceil(case.blocks / gpu.multiprocessors)
+    multiprocessors = gpu.in_clusters(case.cluster)
+    blocks = math.ceil(case.blocks / multiprocessors)
     resident = min(_resident(code, case, gpu), blocks)
     unit = max(units, key=units.__getitem__)
     moved = case.bytes if case.memory is None else case.memory
-    cycles = gpu.clock * gpu.multiprocessors / case.blocks  # of a block, for a second of the GPU
+    cycles = gpu.clock * multiprocessors / case.blocks  # of a block, for a second of the GPU
     demands = {
         unit: warps * units[unit],
         "memory": moved / gpu.copy * cycles,
@@ -147,7 +161,7 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     customers = resident * case.under_way if joined else resident * case.threads // 32
     if not joined:
         demands = {name: demand / warps for name, demand in demands.items()}
-    rate = _mean_values(demands, alone - executed.total(), customers, gpu)
+    rate = _mean_values(demands, alone - executed.total(), customers, multiprocessors)
     seconds = blocks * (1 if joined else warps) / rate / gpu.clock
     busiest = max(demands, key=demands.__getitem__)
     return Prediction(seconds, resident, (busiest, rate * demands[busiest]), executed)
@@ -259,7 +273,9 @@ def _resident(code: MachineCode, case: Case, gpu: GPU) -> int:
     )
 
 
-def _mean_values(demands: Mapping[str, float], wait: float, customers: int, gpu: GPU) -> float:
+def _mean_values(
+    demands: Mapping[str, float], wait: float, customers: int, multiprocessors: int
+) -> float:
     """How many of a multiprocessor's customers come through in a cycle, each of whom needs these
     cycles of the stations, and waits elsewhere. The first station is its own, the others serve all
     multiprocessors at the rate that makes these cycles."""
@@ -269,7 +285,7 @@ def _mean_values(demands: Mapping[str, float], wait: float, customers: int, gpu:
     while not math.isclose(rate, last):
         last, times = rate, {}
         for name, demand in demands.items():
-            sharing = 1 if name == own else gpu.multiprocessors
+            sharing = 1 if name == own else multiprocessors
             others = queues[name] * (sharing - 1 / customers)
             times[name] = demand / sharing * (1 + others)
         rate = customers / (wait + sum(times.values()))

@@ -114,10 +114,17 @@ LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
 
 
 def _products(
-    n: int, operation: str, size: int, together: int, depth: int, mark: str = ""
+    n: int,
+    operation: str,
+    size: int,
+    together: int,
+    depth: int,
+    mark: str = "",
+    beside: tuple[int, int] = (1, 1),
 ) -> Ladder:
     """Tiles of 128 x 256 by 256 threads, of which ``together`` make ``size`` products by one
-    operation; four stages, ``depth`` numbers deep."""
+    operation; four stages, ``depth`` numbers deep. ``beside``: the tiles of a cluster, each of whose
+    rows and columns is loaded once for all."""
     tile, stages, threads = (128, 256), 4, 256
     blocks = n // tile[0] * (n // tile[1])
     count = n**3 // size
@@ -128,8 +135,9 @@ def _products(
         bytes=6.0 * n * n,
         flops=2.0 * n**3,
         latencies=(H200.l2_latency,),
-        l2=blocks * sum(tile) * n * 2.0,
+        l2=blocks * (tile[0] / beside[1] + tile[1] / beside[0]) * n * 2.0,
         under_way=stages - 1,
+        cluster=beside[0] * beside[1],
         shared=stages * depth * sum(tile) * 2,
         by_tensor_cores=True,
     )
@@ -152,7 +160,7 @@ HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".j
     f"{str(a).lower()}, {str(b).lower()}>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
-HOPPER = _products(8192, "HGMMA", 64 * 256 * 16, 128, 64, " (Hopper)")
+HOPPER = _products(8192, "HGMMA", 64 * 256 * 16, 128, 64, " (Hopper)", beside=(2, 2))
 
 
 def tensor_codes() -> dict[str, MachineCode]:

@@ -41,7 +41,7 @@ struct Same {
 // Checked launch: a refusal names the kernel and its shape. More than 48 KB of dynamic shared memory
 // has to be asked for kernel by kernel, which is done here so that launchers need not know.
 template <class... Parameters>
-void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
+void launch_kernel(const char* name, void (*kernel)(Parameters...), Grid grid, Extent block,
                    size_t shared_bytes, cudaStream_t stream,
                    typename Same<Parameters>::type... arguments) {
     check_launch(name, grid, block, shared_bytes);
@@ -55,8 +55,17 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
         // One element more than there are parameters: a kernel without any is still an array.
         void* pointers[sizeof...(Parameters) + 1] = {const_cast<void*>(
             reinterpret_cast<const volatile void*>(&arguments))...};
-        status = cudaLaunchKernel(entry, dim3(grid.x, grid.y, grid.z), dim3(block.x, block.y, block.z),
-                                  pointers, shared_bytes, stream);
+        cudaLaunchConfig_t config{};
+        config.gridDim = dim3(grid.x, grid.y, grid.z);
+        config.blockDim = dim3(block.x, block.y, block.z);
+        config.dynamicSmemBytes = shared_bytes;
+        config.stream = stream;
+        cudaLaunchAttribute cluster{};
+        cluster.id = cudaLaunchAttributeClusterDimension;
+        cluster.val.clusterDim = {static_cast<unsigned>(grid.cluster), 1, 1};
+        config.attrs = &cluster;
+        config.numAttrs = grid.cluster > 1;
+        status = cudaLaunchKernelExC(&config, entry, pointers);
     }
     if (status != cudaSuccess) {
         cudaGetLastError();  // clears the error, else the next launch would report it again

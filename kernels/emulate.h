@@ -1,7 +1,7 @@
 // CUDA on a CPU, as far as the kernels of this project use it. Any C++17 compiler compiles the .cu
 // files against this header, unchanged; each CUDA thread becomes a fiber.
 //
-// It is a test device. Blocks run one after another, the threads of a block in an order drawn at
+// It is a test device. Blocks (of clusters, clusters) run one after another, the threads of a block in an order drawn at
 // random from a seed (or ascending, or descending), switching only where CUDA threads meet: at
 // barriers and warp operations. What CUDA calls undefined is reported here, with the kernel, the
 // block and the thread: divergent barriers, warp operations whose mask is wrong, misaligned vector
@@ -17,7 +17,7 @@
 // emulate/tensor.*    what tensor.cuh has: ldmatrix, mma.sync; tensor_cores.* their arithmetic;
 //                     async_copies.* cp.async
 // emulate/hopper.h    what hopper.cuh has: mbarrier.*, bulk_copies.* and tensor_map.* (TMA), wgmma.*,
-//                     async_proxy.* what these see of shared memory, named_barriers.*
+//                     async_proxy.* what these see of shared memory, named_barriers.*, cluster.*
 // emulate/fiber.*     stacks and the switch between them
 // emulate/runtime.cpp launches; schedule.cpp the order of turns; block.*, turns.* a block and its threads;
 //                     barrier.*, warps.*, shared_memory.*, cooperative.* what these share; watcher.*,

@@ -10,6 +10,9 @@
 #ifdef __CUDACC__
 
 #include <cuda.h>
+#ifndef __CUDACC_RTC__
+#include <atomic>
+#endif
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define HAS_HOPPER 1
@@ -51,6 +54,54 @@ __device__ inline void mbarrier_wait(uint64_t* barrier, unsigned parity) {
         "@!done bra again;\n"
         "}" ::"r"(shared_address(barrier)), "r"(parity)
         : "memory");
+}
+
+// At the one that another block of the cluster has at this place.
+__device__ inline void mbarrier_arrive_at(uint64_t* barrier, int rank) {
+    HOPPER_INSTRUCTION(
+        "{\n"
+        ".reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+        "}" ::"r"(shared_address(barrier)),
+        "r"(rank)
+        : "memory");
+}
+
+// The same for memory that this thread has only read, by wgmma that it has waited for, and now hands back.
+// What it has written is ordered for its own block alone, which saves a fence for all of the GPU.
+__device__ inline void mbarrier_hand_back(uint64_t* barrier, int rank) {
+    HOPPER_INSTRUCTION(
+        "{\n"
+        ".reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+        "}" ::"r"(shared_address(barrier)),
+        "r"(rank)
+        : "memory");
+}
+
+// ---- clusters: blocks that run at the same time, and reach each other's shared memory ----
+
+// Of this block among those of its cluster, which are neighbours along x.
+__device__ inline int cluster_rank() {
+    int rank = 0;
+    HOPPER_INSTRUCTION("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+// A barrier of all threads of a cluster that have not exited, at which each arrives, and waits later; what
+// was done before the arrival is seen behind the wait. No block may use the shared memory of one that has
+// not begun, or has ended: so there is one at either end.
+__device__ inline void cluster_arrive() { HOPPER_INSTRUCTION("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ inline void cluster_wait() { HOPPER_INSTRUCTION("barrier.cluster.wait.acquire;" ::: "memory"); }
+
+// The same place in the shared memory of another block of the cluster.
+template <class T>
+__device__ inline T* map_shared(T* address, int rank) {
+    T* there = nullptr;
+    HOPPER_INSTRUCTION("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(address), "r"(rank));
+    return there;
 }
 
 // ---- proxies: what threads have written to shared memory is seen by TMA and wgmma behind one of these ----
@@ -115,12 +166,48 @@ TensorMap tensor_map(const T* array, const int64_t (&sizes)[rank], const int64_t
     return map;
 }
 
-// Of the device that is current.
-inline int multiprocessors() {
-    int device = 0, count = 1;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-    return count;
+// What ask answers of the device that is current, which is asked once of each: the driver takes its time.
+// Ask: a lambda, each of which has its own answers; not negative.
+template <class Ask>
+int64_t once_of_each_device(Ask ask) {
+    constexpr int most = 64;
+    static std::atomic<int64_t> answers[most];  // and 1; 0: it was not asked
+    int device = 0;
+    if (cudaGetDevice(&device) != cudaSuccess || device >= most) return ask();
+    int64_t answer = answers[device].load(std::memory_order_relaxed);
+    if (answer == 0) {
+        answer = ask() + 1;
+        answers[device].store(answer, std::memory_order_relaxed);
+    }
+    return answer - 1;
+}
+
+inline int64_t multiprocessors() {
+    return once_of_each_device([]() -> int64_t {
+        int device = 0, count = 1;
+        cudaGetDevice(&device);
+        cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+        return count;
+    });
+}
+
+// How many clusters of so many blocks of a kernel run at the same time; at least 1.
+template <class... Parameters>
+int64_t clusters_at_a_time(void (*kernel)(Parameters...), int cluster, int threads, size_t shared_bytes) {
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shared_bytes));
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(cluster);
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    int count = 0;
+    if (cudaOccupancyMaxActiveClusters(&count, kernel, &config) != cudaSuccess) cudaGetLastError();
+    return count < 1 ? 1 : count;
 }
 
 #endif
@@ -143,6 +230,26 @@ __device__ inline void tma_load(void* destination, const TensorMap& map, uint64_
         TMA_LOAD("3d", "%3, %4, %5", "r"(at[0]), "r"(at[1]), "r"(at[2]));
     } else {
         TMA_LOAD("4d", "%3, %4, %5, %6", "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]));
+    }
+#undef TMA_LOAD
+}
+
+// The same, to this place in each block of the cluster whose rank's bit is set: all bytes are reported to the
+// mbarrier that it has at this place.
+template <int rank>
+__device__ inline void tma_load_for(unsigned ranks, void* destination, const TensorMap& map, uint64_t* barrier,
+                                    const int (&at)[rank]) {
+    static_assert(rank == 2 || rank == 4, "boxes for several blocks have 2 or 4 dimensions here");
+    const unsigned to = shared_address(destination), bar = shared_address(barrier);
+#define TMA_LOAD(dimensions, coordinates, ...)                                                              \
+    HOPPER_INSTRUCTION("cp.async.bulk.tensor." dimensions ".shared::cluster.global.tile.mbarrier"          \
+                       "::complete_tx::bytes.multicast::cluster [%0], [%1, {" coordinates "}], [%2], %3;"   \
+                       ::"r"(to), "l"(&map), "r"(bar), "h"(static_cast<unsigned short>(ranks)), __VA_ARGS__ \
+                       : "memory")
+    if constexpr (rank == 2) {
+        TMA_LOAD("2d", "%4, %5", "r"(at[0]), "r"(at[1]));
+    } else {
+        TMA_LOAD("4d", "%4, %5, %6, %7", "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]));
     }
 #undef TMA_LOAD
 }

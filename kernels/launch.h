@@ -55,7 +55,16 @@ struct Extent {
     Extent(int64_t x, int64_t y = 1, int64_t z = 1) : x(x), y(y), z(z) {}
 };
 
+// A grid, of which so many blocks, neighbours along x, are a cluster: they run at the same time, and reach
+// each other's shared memory (GPUs of compute capability 9.0 on).
+struct Grid : Extent {
+    int64_t cluster = 1;
+    Grid(int64_t x, int64_t y = 1, int64_t z = 1) : Extent(x, y, z) {}
+    Grid(const Extent& blocks, int64_t cluster = 1) : Extent(blocks), cluster(cluster) {}
+};
+
 constexpr int64_t max_threads_per_block = 1024;
+constexpr int64_t max_blocks_of_cluster = 8;  // on every GPU that has clusters
 constexpr int64_t max_block_depth = 64;
 constexpr int64_t max_grid_width = 2147483647;
 constexpr int64_t max_grid_height = 65535;
@@ -73,13 +82,14 @@ inline std::string kernel_name(const char* text) {
     return name.substr(0, name.find_first_of("<)"));
 }
 
-inline std::string describe_launch(const char* kernel, const Extent& grid, const Extent& block,
+inline std::string describe_launch(const char* kernel, const Grid& grid, const Extent& block,
                                    size_t shared_bytes) {
-    return kernel_name(kernel) + " [grid " + to_string(grid) + ", block " + to_string(block) + ", " +
+    const std::string clusters = grid.cluster == 1 ? "" : " in clusters of " + std::to_string(grid.cluster);
+    return kernel_name(kernel) + " [grid " + to_string(grid) + clusters + ", block " + to_string(block) + ", " +
            std::to_string(shared_bytes) + " bytes of dynamic shared memory]";
 }
 
-inline void check_launch(const char* kernel, const Extent& grid, const Extent& block,
+inline void check_launch(const char* kernel, const Grid& grid, const Extent& block,
                          size_t shared_bytes) {
     std::string problem;
     if (grid.x < 1 || grid.y < 1 || grid.z < 1 || block.x < 1 || block.y < 1 || block.z < 1) {
@@ -89,6 +99,8 @@ inline void check_launch(const char* kernel, const Extent& grid, const Extent& b
     } else if (block.x > max_threads_per_block || block.y > max_threads_per_block ||
                block.z > max_block_depth || block.x * block.y * block.z > max_threads_per_block) {
         problem = "a block has at most 1024 threads and dimensions of at most (1024, 1024, 64)";
+    } else if (grid.cluster < 1 || grid.cluster > max_blocks_of_cluster || grid.x % grid.cluster != 0) {
+        problem = "a cluster has 1 to 8 blocks, and the grid's width is a multiple of it";
     } else if (shared_bytes > max_shared_bytes) {
         problem = "a block has at most " + std::to_string(max_shared_bytes) + " bytes of shared memory";
     }

@@ -13,7 +13,12 @@
 //     bytes have come; at the other, who loads waits until every warp has multiplied the stage. Nobody waits
 //     for anybody else: there is no barrier of the block in the loop;
 //   - while one stage is multiplied, the one before is handed back: one group of wgmma is always under way;
-//   - there are as many blocks as multiprocessors, each of which computes one tile after another: the
+//   - four blocks are a cluster, whose large tiles lie 2 x 2: each loads a half of its rows of a and of its
+//     columns of b for both blocks that need them (multicast), when the stage is free in both. So a tile
+//     asks L2 for half of what it multiplies. (Read from the machine code, and the model's rates, in
+//     benchmarks/gpu_model.py: single blocks wait for L2 half of the time, clusters of two 15% of it.) Where
+//     too many tiles of clusters would lie outside of c, single blocks have tiles of 128 x 128;
+//   - there are as many blocks as run at a time, each of which computes one tile after another: the
 //     loader is at the next one while sums are being stored. Tiles are taken in groups of `raster` rows, for L2;
 //   - results pass through shared memory, 32 columns of a warp at a time, so that whole packs are stored.
 #include "matmul_hopper.cuh"
@@ -38,20 +43,25 @@ TensorMap map_of(const T* matrix, const hopper::Factors& shape, int64_t lines, i
 template <class T, class Plan, class Destination>
 void launch_hopper(const Destination& destination, const T* a, const T* b, const hopper::Factors& shape, bool transpose_a,
                    bool transpose_b, cudaStream_t stream) {
-    const int64_t tiles =
-        shape.outer * shape.inner * ceil_div(shape.m, Plan::rows) * ceil_div(shape.n, Plan::columns);
+    const int64_t tiles = shape.outer * shape.inner * ceil_div(shape.m, Plan::down * Plan::rows) *
+                          ceil_div(shape.n, Plan::across * Plan::columns);  // of clusters
     const TensorMap left = map_of(a, shape, shape.m, shape.lda, shape.a_outer, shape.a_inner, !transpose_a,
-                                  Plan::rows);
+                                  Plan::rows / Plan::across);
     const TensorMap right = map_of(b, shape, shape.n, shape.ldb, shape.b_outer, shape.b_inner, transpose_b,
-                                   Plan::columns);
+                                   Plan::columns / Plan::down);
     using namespace hopper;
     const auto a_along_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, true, true>
                                        : matmul_hopper_kernel<T, Destination, Plan, true, false>;
     const auto a_across_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, false, true>
                                         : matmul_hopper_kernel<T, Destination, Plan, false, false>;
-    const int64_t blocks = tiles < multiprocessors() ? tiles : multiprocessors();
-    LAUNCH_AS("matmul_hopper_kernel", transpose_a ? a_across_k : a_along_k, blocks, Plan::threads, Plan::shared,
-              stream, destination, left, right, shape);
+    // (All of a plan's kernels take a multiprocessor for a block.)
+    const int64_t fit = Plan::cluster == 1 ? multiprocessors() : once_of_each_device([=] {
+        return clusters_at_a_time(a_along_k, Plan::cluster, Plan::threads, Plan::shared);
+    });
+    const int64_t clusters = tiles < fit ? tiles : fit;
+    LAUNCH_AS("matmul_hopper_kernel", transpose_a ? a_across_k : a_along_k,
+              Grid(Extent(clusters * Plan::cluster), Plan::cluster), Plan::threads, Plan::shared, stream,
+              destination, left, right, shape);
 }
 
 }  // namespace
@@ -62,16 +72,18 @@ int64_t matmul_hopper_runs() {
 #ifdef __CUDACC__
     using Kernel = void (*)(Epilogue<half>, TensorMap, TensorMap, hopper::Factors);
     const Kernel kernel = hopper::matmul_hopper_kernel<half, Epilogue<half>, hopper::LargePlan, true, true>;
-    int device = 0, major = 0, minor = 0;
-    cudaFuncAttributes attributes{};
-    const bool is_known =
-        cudaGetDevice(&device) == cudaSuccess &&
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess &&
-        cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess;
-    cudaGetLastError();
-    // A body that was left out has no mbarriers.
-    return is_known && major == 9 && minor == 0 && attributes.sharedSizeBytes > 0;
+    return once_of_each_device([kernel]() -> int64_t {
+        int device = 0, major = 0, minor = 0;
+        cudaFuncAttributes attributes{};
+        const bool is_known =
+            cudaGetDevice(&device) == cudaSuccess &&
+            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+            cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess &&
+            cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) == cudaSuccess;
+        cudaGetLastError();
+        // A body that was left out has no mbarriers.
+        return is_known && major == 9 && minor == 0 && attributes.sharedSizeBytes > 0;
+    });
 #else
     return emulate::hopper_was_chosen();
 #endif
@@ -102,8 +114,12 @@ void multiply_by_wgmma(const Destination& destination, const T* a, const T* b, c
     }
 #endif
     using namespace hopper;
-    const int64_t large_tiles = batch * ceil_div(shape.m, LargePlan::rows) * ceil_div(shape.n, LargePlan::columns);
-    if (shape.n > SmallPlan::columns && large_tiles >= multiprocessors()) {
+    // Not where many tiles of a cluster would lie outside of c.
+    const int64_t down = ceil_div(shape.m, LargePlan::rows), across = ceil_div(shape.n, LargePlan::columns);
+    const int64_t tiles = batch * down * across;
+    const int64_t taken = batch * ceil_div(down, LargePlan::down) * ceil_div(across, LargePlan::across) *
+                          LargePlan::cluster;
+    if (tiles >= multiprocessors() && 2 * taken <= 3 * tiles) {
         launch_hopper<T, LargePlan>(destination, a, b, shape, transpose_a, transpose_b, stream);
     } else {
         launch_hopper<T, SmallPlan>(destination, a, b, shape, transpose_a, transpose_b, stream);

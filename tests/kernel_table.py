@@ -425,11 +425,11 @@ IN_16_BITS = ("float16", "bfloat16")
 
 @row("matmul_hopper", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
 def matmul_hopper(draw: Draw) -> Iterator[Call]:
-    # Ends of tiles, of boxes and of stages; the last uses large tiles, and more than blocks.
+    # Ends of tiles, of boxes and of stages; more tiles than blocks; a cluster of large tiles.
     sizes = [
         (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 1, 1, 1, 1),
         (1, 1, 63, 65, 31), (1, 1, 129, 127, 65), (2, 3, 5, 7, 24), (1, 1, 9, 130, 449),
-        (1, 2, 127, 257, 200),
+        (1, 2, 127, 257, 200), (1, 1, 129, 257, 65),
     ]  # fmt: skip
     for size, layout in itertools.product(sizes, LAYOUTS):
         yield matmul_hopper_call(draw, size, layout, bias=size[2] % 2 == 1)
@@ -439,6 +439,9 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
         (False, True, True, False),
     ):
         yield matmul_hopper_call(draw, (2, 2, 9, 10, 16), Layout(False, True, which[:2], which[2:]))
+    # More clusters than run at a time; tiles of one that are outside.
+    for size in ((3, 1, 130, 257, 200), (1, 1, 385, 264, 72)):
+        yield matmul_hopper_call(draw, size, LAYOUTS[1])
     for layout in (Layout(True, gap=8), Layout(False, True, heads=True)):
         yield matmul_hopper_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
 
@@ -473,7 +476,8 @@ def matmul_tensor_accumulate(draw: Draw) -> Iterator[Call]:
 
 @row("matmul_hopper_accumulate", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
 def matmul_hopper_accumulate(draw: Draw) -> Iterator[Call]:
-    for size, layout in itertools.product([(0, 1, 2, 3, 4), (2, 1, 65, 63, 40)], LAYOUTS[1:3]):
+    sizes = [(0, 1, 2, 3, 4), (2, 1, 65, 63, 40), (1, 1, 129, 257, 8)]
+    for size, layout in itertools.product(sizes, LAYOUTS[1:3]):
         (a, b), c = products(draw, size, layout)
         before = draw.random.integers(-99, 99, c.shape).astype(np.float32)
         transposed = layout.transpose_a, layout.transpose_b

@@ -108,12 +108,14 @@ def test_what_the_encoder_refuses_is_an_error(change: Any, words: str) -> None:
 
 
 def test_the_inner_loops_are_what_they_should_be() -> None:
-    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no sums
-    moved between registers; the loader's has one copy for each box."""
+    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no fence
+    of memory, no sums moved between registers; the loader's has one copy for each box, for the
+    blocks that share it. With them tensor cores are predicted to be what limits it."""
     benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
     if not benchmarks.is_dir():
         pytest.skip("the benchmarks are in the source tree")
     sys.path.append(str(benchmarks))
+    import gpu_model
     import machine_code
     import predict
 
@@ -121,16 +123,21 @@ def test_the_inner_loops_are_what_they_should_be() -> None:
         loading, found = (predict.hopper_codes(operation) for operation in ("UTMALDG", "HGMMA"))
     except machine_code.ToolMissing as error:
         pytest.skip(str(error))
-    names = ("HGMMA", "UTMALDG", "SYNCS", "BAR", "LDS", "LDG", "STL", "MOV")
-    boxes = {"a b": 1 + 4, "a bT": 1 + 1, "aT b": 2 + 4, "aT bT": 2 + 1}
+    names = ("HGMMA", "UTMALDG", "SYNCS", "BAR", "MEMBAR", "LDS", "LDG", "STL", "MOV")
+    boxes = {"a b": 1 + 2, "a bT": 1 + 1, "aT b": 1 + 2, "aT bT": 1 + 1}
     for layout, code in found.items():
         (loop,), (loads,) = code.parts, loading[layout].parts
-        assert [loop.count(name) for name in names] == [4, 0, 2, 0, 0, 0, 0, 0]
+        assert [loop.count(name) for name in names] == [4, 0, 2, 0, 0, 0, 0, 0, 0]
         assert len(loop.instructions) <= 80
-        assert [loads.count(name) for name in names] == [0, boxes[layout], 3, 0, 0, 0, 0, 0]
-        assert len(loads.instructions) <= 40
+        assert [loads.count(name) for name in names] == [0, boxes[layout], 2, 0, 0, 0, 0, 0, 0]
+        assert all("MULTICAST" in i.name for i in loads.instructions if i.operation == "UTMALDG")
+        assert len(loads.instructions) <= 60
         assert code.spills == 0
         assert code.registers == 168
+        case = predict.HOPPER.cases[layout]
+        prediction = gpu_model.predict(code, case)
+        assert case.flops / prediction.seconds > 0.95 * 790e12  # of what cuBLAS reaches
+        assert prediction.busiest[0] == "tensor cores"
     text = (predict.DOCS / "kernels.md").read_text()
     if machine_code.find_tools()[0].version in text:
         assert predict.page(predict.HOPPER, found) == text

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "block.h"
 #include "errors.h"
 #include "scheduler.h"
 #include "shared_memory.h"
@@ -25,7 +26,7 @@ struct Copies {
     uint32_t count = 0;
 };
 
-Copies copies[max_threads_per_block];
+Copies copies[max_threads];
 uint64_t seed_of_block;
 Schedule schedule_of_launch;
 

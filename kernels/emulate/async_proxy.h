@@ -17,7 +17,7 @@ void fence_proxy_async();
 // Addresses as instructions have them: where dynamic shared memory begins, modulo 1024, they are what
 // they are, so that swizzles fall on the same bits.
 unsigned shared_window_address(const void* address);
-unsigned char* at_shared_window(unsigned address);
+unsigned char* at_shared_window(unsigned address, int rank);  // of a block of the cluster
 
 // Fails unless all of it lies in dynamic shared memory, the only one whose use by `what` is followed here.
 void require_dynamic_shared(const void* address, size_t bytes, const char* what, Site site);

@@ -9,10 +9,11 @@
 
 namespace emulate {
 
-Barrier barrier;
+Barrier barriers[max_blocks_of_cluster];
 
-void end_barrier_if_complete() {
-    if (barrier.waiting + barrier.exited != thread_total) {
+void end_barrier_if_complete(int rank) {
+    Barrier& barrier = barriers[rank];
+    if (barrier.waiting + barrier.exited != block_threads) {
         return;
     }
     ++current_progress.met;
@@ -20,13 +21,13 @@ void end_barrier_if_complete() {
                      : barrier.kind == BarrierKind::any ? barrier.votes > 0
                                                         : barrier.votes;
     barrier.waiting = 0;
-    for (int thread = 0; thread < thread_total; ++thread) {
+    for (int thread = rank * block_threads; thread < (rank + 1) * block_threads; ++thread) {
         if (threads[thread].state == State::at_barrier) {
             threads[thread].state = State::ready;
             ready.insert(thread);
         }
     }
-    check::meet_at_barrier();
+    check::meet_at_barrier(rank);
 }
 
 void set_barriers_wait_for_exited(bool wait) { barriers_wait_for_exited = wait; }
@@ -34,6 +35,8 @@ void set_barriers_wait_for_exited(bool wait) { barriers_wait_for_exited = wait; 
 int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     leave_kernel();
     note_code(site, __builtin_return_address(0));
+    const int rank = current_rank;
+    Barrier& barrier = barriers[rank];
     if (barrier.exited > 0 && barriers_wait_for_exited) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }
@@ -54,7 +57,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     threads[current].site = site;
     barrier.votes += predicate;
     ++barrier.waiting;
-    end_barrier_if_complete();
+    end_barrier_if_complete(rank);
     answer_gathering(current / warpSize);
     wait_for_turn();
     const int result = barrier.result;

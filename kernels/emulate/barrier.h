@@ -1,7 +1,7 @@
 // The barrier of a block.
 #pragma once
 
-#include "runtime.h"
+#include "block.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -17,9 +17,9 @@ struct Barrier {
     int result = 0;
 };
 
-extern Barrier barrier;
+extern Barrier barriers[max_blocks_of_cluster];
 
-void end_barrier_if_complete();
+void end_barrier_if_complete(int rank);
 
 }  // namespace emulate
 

@@ -1,4 +1,4 @@
-// The life of a block: its threads begin, run, and end together where one of them fails.
+// The life of a cluster: its threads begin, run, and end together where one of them fails.
 #include "block.h"
 
 #include <utility>
@@ -7,6 +7,7 @@
 #include "async_proxy.h"
 #include "barrier.h"
 #include "bulk_copies.h"
+#include "cluster.h"
 #include "cooperative.h"
 #include "errors.h"
 #include "interruption.h"
@@ -27,8 +28,12 @@ bool barriers_wait_for_exited = true;
 
 uint3 coordinates[max_threads];
 ThreadRecord threads[max_threads];
-int thread_total;
+int thread_total, block_threads;
 int current;
+
+uint3 block_indices[max_blocks_of_cluster];
+int cluster_blocks = 1;
+int current_rank = 0;
 
 Fiber* host = nullptr;
 Fiber* running = nullptr;
@@ -52,13 +57,25 @@ void abandon_block(std::exception_ptr why) {
 
 }  // namespace
 
-void begin_block() {
+bool has_exited(int rank) { return barriers[rank].exited == block_threads; }
+
+void enter_block(int rank) {
+    current_rank = rank;
+    blockIdx = block_indices[rank];
+    enter_shared_memory(rank);
+}
+
+void begin_cluster(const uint3& first_block) {
+    for (int rank = 0; rank < cluster_blocks; ++rank) {
+        block_indices[rank] = {first_block.x + unsigned(rank), first_block.y, first_block.z};
+        barriers[rank] = Barrier();
+    }
+    enter_block(0);
     for (int thread = 0; thread < thread_total; ++thread) {
         threads[thread].state = State::ready;
         threads[thread].fiber = nullptr;
     }
     ready.fill(thread_total);
-    barrier = Barrier();
     for (int warp = 0; warp * warpSize < thread_total; ++warp) {
         const int lanes = thread_total - warp * warpSize;
         warps[warp].present = lanes >= warpSize ? ~0u : (1u << lanes) - 1u;
@@ -72,11 +89,12 @@ void begin_block() {
     begin_async_proxy_of_block();
     begin_named_barriers_of_block();
     begin_wgmma_of_block();
+    begin_cluster_barrier();
     prepare_shared_memory();
-    check::begin_block(blockIdx, shared_memory());
+    check::begin_cluster(first_block, shared_memory());
 }
 
-void run_block() {
+void run_cluster() {
     is_suspended = false;
     running = host;
     switch_to(ready.take());
@@ -98,7 +116,7 @@ void run_block() {
         require_same_registers();
         require_same_wgmma();
     }
-    check::end_block();
+    check::end_cluster();
     check_guards();
 }
 
@@ -106,13 +124,17 @@ int running_thread() { return current; }
 
 void prepare_threads() {
     const Extent& block = launch.block;
-    thread_total = int(block.x * block.y * block.z);
+    block_threads = int(block.x * block.y * block.z);
+    cluster_blocks = int(launch.grid.cluster);
+    thread_total = cluster_blocks * block_threads;
     current = 0;  // the random schedule looks at it: a launch must not depend on the one before
     int thread = 0;
-    for (unsigned z = 0; z < block.z; ++z) {
-        for (unsigned y = 0; y < block.y; ++y) {
-            for (unsigned x = 0; x < block.x; ++x) {
-                coordinates[thread++] = {x, y, z};
+    for (int rank = 0; rank < cluster_blocks; ++rank) {
+        for (unsigned z = 0; z < block.z; ++z) {
+            for (unsigned y = 0; y < block.y; ++y) {
+                for (unsigned x = 0; x < block.x; ++x) {
+                    coordinates[thread++] = {x, y, z};
+                }
             }
         }
     }

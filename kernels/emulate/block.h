@@ -1,5 +1,6 @@
-// The launch and the block of it that run, and what its threads are at: the state that the emulator's files
-// share. The state of barriers, warps and shared memory is in files of their own.
+// The launch that runs, and the blocks of it, a cluster, which run at the same time; what their threads are
+// at: the state that the emulator's files share. That of barriers, warps and shared memory is in files of
+// their own. Mostly a cluster is one block.
 #pragma once
 
 #include <exception>
@@ -11,7 +12,7 @@
 
 namespace emulate {
 
-constexpr int max_threads = int(max_threads_per_block);
+constexpr int max_threads = int(max_blocks_of_cluster * max_threads_per_block);
 constexpr int max_warps = max_threads / warpSize;
 
 struct Random {
@@ -28,7 +29,8 @@ struct Random {
 
 struct Launch {
     const char* kernel;
-    Extent grid{1}, block{1};
+    Grid grid{1};
+    Extent block{1};
     size_t shared_bytes;
     void (*body)(void*);
     void* context;
@@ -43,7 +45,7 @@ extern bool barriers_wait_for_exited;
 
 // ---- the block ----
 
-enum class State : uint8_t { ready, at_barrier, at_warp, gathering, at_grid, at_mbarrier, at_named_barrier, exited };
+enum class State : uint8_t { ready, at_barrier, at_warp, gathering, at_grid, at_mbarrier, at_named_barrier, at_cluster, exited };
 
 struct ThreadRecord {
     State state;
@@ -52,10 +54,19 @@ struct ThreadRecord {
     uint64_t answer;
 };
 
+// Those of the first block come first: in clusters, blocks are whole warps.
 extern uint3 coordinates[max_threads];
 extern ThreadRecord threads[max_threads];
-extern int thread_total;
+extern int thread_total, block_threads;
 extern int current;  // the thread that runs
+
+extern uint3 block_indices[max_blocks_of_cluster];
+extern int cluster_blocks;
+extern int current_rank;  // of its block in the cluster
+inline int rank_of(int thread) { return cluster_blocks == 1 ? 0 : thread / block_threads; }
+inline int warp_in_block(int warp) { return warp - rank_of(warp * warpSize) * block_threads / warpSize; }
+bool has_exited(int rank);     // all threads of that block
+void enter_block(int rank);    // one of its threads is to run
 
 extern Fiber* host;
 extern Fiber* running;
@@ -65,8 +76,8 @@ extern std::exception_ptr failure;
 struct Cancelled {};
 
 void prepare_threads();  // of a launch
-void begin_block();
-void run_block();  // until its threads have ended, or all wait for the grid
+void begin_cluster(const uint3& first_block);
+void run_cluster();  // until its threads have ended, or all wait for the grid
 
 }  // namespace emulate
 

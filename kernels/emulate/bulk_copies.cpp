@@ -60,10 +60,11 @@ struct BulkCopy {
     void land() const {
         unsigned char buffer[256 * 8];
         const unsigned start = shared_window_address(shared);
+        const int rank = rank_of_shared(shared);
         for (size_t i = 0; i < rows(); ++i) {
             const Row inside = row(i);
             const auto pack = [&](size_t byte) {
-                return at_shared_window(swizzled(unsigned(start + i * row_bytes() + byte), map.swizzle));
+                return at_shared_window(swizzled(unsigned(start + i * row_bytes() + byte), map.swizzle), rank);
             };
             if (barrier != nullptr) {
                 std::memset(buffer, 0, row_bytes());
@@ -122,19 +123,42 @@ void begin_bulk_copy(const BulkCopy& copy) {
     }
 }
 
-}  // namespace
-
-void load_box(void* destination, const TensorMap& map, uint64_t* barrier, const int* at, Site site) {
-    note_code(site, __builtin_return_address(0));
+void begin_load(void* destination, const TensorMap& map, uint64_t* barrier, const int* at, Site site) {
     BulkCopy copy{map, {}, static_cast<unsigned char*>(destination), barrier, current, 0, site};
     std::copy(at, at + map.rank, copy.at);
     require_mbarrier(barrier, site);
     check_copy(copy, "the load of a box");
-    check::begin_bulk_copy(copy.shared, copy.bytes(), barrier, site.code);
+    check::begin_bulk_copy(copy.shared, copy.bytes(), phase_of_mbarrier(barrier), site.code);
     leave_kernel();
     std::memset(copy.shared, poison_value, copy.bytes());
     begin_bulk_copy(copy);
     return_to_kernel();
+}
+
+}  // namespace
+
+void load_box(void* destination, const TensorMap& map, uint64_t* barrier, const int* at, Site site) {
+    note_code(site, __builtin_return_address(0));
+    begin_load(destination, map, barrier, at, site);
+}
+
+void load_box_for(unsigned ranks, void* destination, const TensorMap& map, uint64_t* barrier, const int* at,
+                  Site site) {
+    note_code(site, __builtin_return_address(0));
+    if (ranks == 0 || ranks >> cluster_blocks != 0) {
+        fail("the load of a box at " + place(site) + " is for blocks " + hexadecimal(ranks) +
+             ", a bit for each; the cluster has " + std::to_string(cluster_blocks));
+    }
+    for (int rank = 0; rank < cluster_blocks; ++rank) {
+        if (ranks >> rank & 1) {
+            leave_kernel();
+            void* const there = map_shared(destination, rank, "the load of a box", site);
+            void* const hears = map_shared(barrier, rank, "the load of a box", site);
+            return_to_kernel();
+            check::reach_block(rank, site.code);
+            begin_load(there, map, static_cast<uint64_t*>(hears), at, site);
+        }
+    }
 }
 
 void store_box(const TensorMap& map, const int* at, const void* source, Site site) {
@@ -214,9 +238,10 @@ void require_no_stores(int thread) {
 }
 
 void require_no_loads() {
-    if (!bulk_copies.empty()) {
-        fail("the block ends without having waited for the load of a box, begun at " +
-             place(bulk_copies.front().site));
+    for (const BulkCopy& copy : bulk_copies) {
+        if (is_shared(copy.shared)) {
+            fail("the block ends without having waited for the load of a box, begun at " + place(copy.site));
+        }
     }
 }
 

@@ -47,12 +47,14 @@ struct BankConflicts {
     uint64_t requests, passes, passes_without_conflict;
 };
 
-// Where shared arrays are placed, and the dynamic shared memory, of which a launch declares a part.
+// Where shared arrays are placed, and the dynamic shared memory, of which a launch declares a part; those of
+// a cluster's blocks follow each other.
 struct SharedMemory {
     void* fixed;
     size_t fixed_bytes;
     void* sized;
     size_t sized_bytes, declared_bytes;
+    int blocks;
 };
 
 #ifdef TAPEGRAD_CHECKED
@@ -79,16 +81,17 @@ std::vector<BankConflicts> bank_conflicts();
 
 // ---- told by the scheduler ----
 
-void begin_launch(const void* host_frame, int threads_of_block);
-void begin_block(const uint3& block, const SharedMemory& memory);
+void begin_launch(const void* host_frame, int threads_of_block, int blocks_of_cluster);
+void begin_cluster(const uint3& first_block, const SharedMemory& memory);
 void resume_block(const uint3& block, const SharedMemory& memory);  // with what it has in shared memory
 void place_shared_array(const char* name, void* address, size_t bytes);
 void run_thread(int thread, const char* stack);
-void end_block();
+void exit_block(int rank);  // the last of its threads has exited
+void end_cluster();
 void meet_in_grid();
 void end_launch();  // throws a RaceError or an AccessError that tells what was found
 
-void meet_at_barrier();
+void meet_at_barrier(int rank);
 void meet_in_warp(int warp, unsigned lanes, bool is_whole_warp);
 void exit_thread();
 
@@ -119,25 +122,29 @@ void see_write(const void* address, size_t bytes, CodeAddress site);
 // A read by a bulk copy.
 void see_bulk_read(const void* address, size_t bytes, CodeAddress site);
 
-// At an mbarrier, or a named barrier, an arriving thread releases what it has seen and done; who passes it
+// At a phase of an mbarrier, or a named barrier, or that of a cluster, an arriving thread releases what it has seen and done; who passes it
 // acquires that. What a bulk copy writes is released by who begins it, and nobody may access it until it has
 // landed.
-void arrive_at_mbarrier(const void* barrier);
-void pass_mbarrier(const void* barrier);
-void begin_bulk_copy(const void* destination, size_t bytes, const void* barrier, CodeAddress site);
+void arrive_at_mbarrier(const void* phase);
+void pass_mbarrier(const void* phase);
+void begin_bulk_copy(const void* destination, size_t bytes, const void* phase, CodeAddress site);
 void land_bulk_copy(const void* destination, size_t bytes);
+
+// The thread that runs uses shared memory of a block of its cluster, which must not end before.
+void reach_block(int rank, CodeAddress site);
 
 #else
 
-inline void begin_launch(const void*, int) {}
-inline void begin_block(const uint3&, const SharedMemory&) {}
+inline void begin_launch(const void*, int, int) {}
+inline void begin_cluster(const uint3&, const SharedMemory&) {}
 inline void resume_block(const uint3&, const SharedMemory&) {}
 inline void meet_in_grid() {}
 inline void place_shared_array(const char*, void*, size_t) {}
 inline void run_thread(int, const char*) {}
-inline void end_block() {}
+inline void exit_block(int) {}
+inline void end_cluster() {}
 inline void end_launch() {}
-inline void meet_at_barrier() {}
+inline void meet_at_barrier(int) {}
 inline void meet_in_warp(int, unsigned, bool) {}
 inline void exit_thread() {}
 enum class Scope { block, device };
@@ -152,6 +159,7 @@ inline void arrive_at_mbarrier(const void*) {}
 inline void pass_mbarrier(const void*) {}
 inline void begin_bulk_copy(const void*, size_t, const void*, CodeAddress) {}
 inline void land_bulk_copy(const void*, size_t) {}
+inline void reach_block(int, CodeAddress) {}
 
 #endif
 

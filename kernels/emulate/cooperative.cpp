@@ -36,35 +36,34 @@ struct SuspendedBlock {
 SuspendedBlock suspend_block() {
     const int warp_total = (thread_total + warpSize - 1) / warpSize;
     return {blockIdx,
-            block_serial,
+            cluster_serial,
             {threads, threads + thread_total},
             {warps, warps + warp_total},
-            barrier,
+            barriers[0],
             placed_arrays,
             static_arena_used,
             static_bytes_used,
-            {static_arena, static_arena + static_arena_used},
+            {static_memory, static_memory + static_arena_used},
             {dynamic_arena, dynamic_arena + launch.shared_bytes + guard_bytes}};
 }
 
 void resume_block(const SuspendedBlock& block) {
-    blockIdx = block.index;
-    block_serial = block.serial;
+    block_indices[0] = block.index;
+    enter_block(0);
+    cluster_serial = block.serial;
     std::copy(block.threads.begin(), block.threads.end(), threads);
     std::copy(block.warps.begin(), block.warps.end(), warps);
-    barrier = block.barrier;
+    barriers[0] = block.barrier;
     placed_arrays = block.placed_arrays;
     static_arena_used = block.static_arena_used;
     static_bytes_used = block.static_bytes_used;
-    std::copy(block.fixed.begin(), block.fixed.end(), static_arena);
+    std::copy(block.fixed.begin(), block.fixed.end(), static_memory);
     std::copy(block.sized.begin(), block.sized.end(), dynamic_arena);
     check::resume_block(blockIdx, shared_memory());
     for (const PlacedArray& placed : placed_arrays) {
-        if (placed.array != nullptr) {
-            placed.array->block_serial = block_serial;
-            placed.array->address = placed.begin;
-            check::place_shared_array(placed.name, placed.begin, size_t(placed.end - placed.begin));
-        }
+        placed.array->cluster_serial = cluster_serial;
+        placed.array->offset = placed.begin;
+        check::place_shared_array(placed.name, static_memory + placed.begin, placed.end - placed.begin);
     }
     ready.fill(0);
     for (int thread = 0; thread < thread_total; ++thread) {
@@ -90,14 +89,14 @@ void cancel_blocks(const std::vector<SuspendedBlock>& blocks) {
 }  // namespace
 
 bool suspends_block() {
-    is_suspended = waiting_for_grid > 0 && waiting_for_grid + barrier.exited == thread_total;
+    is_suspended = waiting_for_grid > 0 && waiting_for_grid + barriers[0].exited == thread_total;
     return is_suspended;
 }
 
 void run_cooperative_grid() {
     std::vector<SuspendedBlock> waiting, next;
     const auto run = [&] {
-        run_block();
+        run_cluster();
         if (is_suspended) {
             next.push_back(suspend_block());
         }
@@ -106,8 +105,7 @@ void run_cooperative_grid() {
         for (unsigned z = 0; z < gridDim.z; ++z) {
             for (unsigned y = 0; y < gridDim.y; ++y) {
                 for (unsigned x = 0; x < gridDim.x; ++x) {
-                    blockIdx = {x, y, z};
-                    begin_block();
+                    begin_cluster({x, y, z});
                     run();
                 }
             }

@@ -16,7 +16,11 @@ std::string place(const uint3& v) {
     return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
-std::string thread_name(int thread) { return "thread " + place(coordinates[thread]); }
+std::string thread_name(int thread) {
+    const int rank = rank_of(thread);
+    const std::string name = "thread " + place(coordinates[thread]);
+    return rank == current_rank ? name : name + " of block " + place(block_indices[rank]);
+}
 
 std::string place(const Site& site) {
     return std::string(site.file) + ":" + std::to_string(site.line);
@@ -41,7 +45,7 @@ void fail_at(int thread, const std::string& message) {
     fail_in_block(", " + thread_name(thread), message);
 }
 
-std::string name_of_thread(int thread) { return thread_name(thread); }
+std::string name_of_thread(int thread) { return "thread " + place(coordinates[thread]); }
 
 std::string description_of_launch() {
     return describe_launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes);

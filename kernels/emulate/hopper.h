@@ -3,6 +3,7 @@
 
 #include "async_proxy.h"
 #include "bulk_copies.h"
+#include "cluster.h"
 #include "mbarrier.h"
 #include "named_barriers.h"
 #include "tensor.h"
@@ -23,6 +24,24 @@ EMULATE_CALLED_BY_KERNELS void mbarrier_arrive_expect_tx(uint64_t* barrier, int 
 }
 EMULATE_CALLED_BY_KERNELS void mbarrier_wait(uint64_t* barrier, unsigned parity, EMULATE_SITE) {
     emulate::wait_at_mbarrier(barrier, parity, {file, line});
+}
+
+EMULATE_CALLED_BY_KERNELS void mbarrier_arrive_at(uint64_t* barrier, int rank, EMULATE_SITE) {
+    emulate::arrive_at_mbarrier_of(barrier, rank, {file, line});
+}
+
+EMULATE_CALLED_BY_KERNELS void mbarrier_hand_back(uint64_t* barrier, int rank, EMULATE_SITE) {
+    emulate::arrive_at_mbarrier_of(barrier, rank, {file, line});
+}
+
+// ---- clusters ----
+
+inline int cluster_rank() { return emulate::rank_in_cluster(); }
+EMULATE_CALLED_BY_KERNELS void cluster_arrive(EMULATE_SITE) { emulate::arrive_at_cluster({file, line}); }
+EMULATE_CALLED_BY_KERNELS void cluster_wait(EMULATE_SITE) { emulate::wait_at_cluster({file, line}); }
+template <class T>
+EMULATE_CALLED_BY_KERNELS T* map_shared(T* address, int rank, EMULATE_SITE) {
+    return static_cast<T*>(emulate::map_to_block(address, rank, {file, line}));
 }
 
 // ---- proxies ----
@@ -52,6 +71,11 @@ template <int rank>
 EMULATE_CALLED_BY_KERNELS void tma_load(void* destination, const TensorMap& map, uint64_t* barrier,
                                         const int (&at)[rank], EMULATE_SITE) {
     emulate::load_box(destination, map, barrier, at, {file, line});
+}
+template <int rank>
+EMULATE_CALLED_BY_KERNELS void tma_load_for(unsigned ranks, void* destination, const TensorMap& map,
+                                            uint64_t* barrier, const int (&at)[rank], EMULATE_SITE) {
+    emulate::load_box_for(ranks, destination, map, barrier, at, {file, line});
 }
 template <int rank>
 EMULATE_CALLED_BY_KERNELS void tma_store(const TensorMap& map, const int (&at)[rank], const void* source,
@@ -105,6 +129,15 @@ EMULATE_CALLED_BY_KERNELS void setmaxnreg_inc(EMULATE_SITE) {
 
 // ---- the device ----
 
-constexpr int multiprocessors() { return 2; }  // so few that blocks compute several tiles
+// So few that blocks compute several tiles.
+constexpr int64_t multiprocessors() { return 2; }
+template <class Kernel>
+int64_t clusters_at_a_time(Kernel, int, int, size_t) {
+    return 2;
+}
+template <class Ask>
+int64_t once_of_each_device(Ask ask) {
+    return ask();
+}
 
 #undef EMULATE_SITE

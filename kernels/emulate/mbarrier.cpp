@@ -31,7 +31,7 @@ struct Mbarrier {
     bool is_published;
 };
 
-std::deque<Mbarrier> mbarriers;  // of the block
+std::deque<Mbarrier> mbarriers;  // of the cluster
 const Mbarrier* waited_for[max_threads];
 
 void write_phase(const Mbarrier& barrier) {
@@ -56,6 +56,20 @@ Mbarrier& mbarrier_at(uint64_t* address, const char* what, Site site) {
         fail(std::string(what) + " at " + place(site) + ": something was written over the mbarrier");
     }
     return *barrier;
+}
+
+void require_own(const uint64_t* address, const char* what, Site site) {
+    if (!is_shared(address)) {
+        fail(std::string(what) + " at " + place(site) + ": not in shared memory of this block");
+    }
+}
+
+void require_published(const Mbarrier& barrier, const char* what, const char* reports, Site site) {
+    if (!barrier.is_published) {
+        fail(std::string(what) + " at " + place(site) + reports +
+             " an mbarrier that no fence made visible to it since it was initialised: "
+             "fence_mbarrier_init()");
+    }
 }
 
 void end_phase_if_complete(Mbarrier& barrier) {
@@ -93,10 +107,9 @@ void init_mbarrier(uint64_t* address, int arrivals, Site site) {
     return_to_kernel();
 }
 
-void arrive_at_mbarrier(uint64_t* address, int64_t bytes, Site site) {
-    check::arrive_at_mbarrier(address);
-    leave_kernel();
-    Mbarrier& barrier = mbarrier_at(address, "mbarrier.arrive", site);
+namespace {
+
+void arrive(Mbarrier& barrier, int64_t bytes, Site site) {
     if (bytes < 0 || bytes + barrier.phase.bytes > most_bytes) {
         fail("mbarrier.arrive at " + place(site) + " expects " + std::to_string(bytes) +
              " bytes; a phase has at most " + std::to_string(most_bytes));
@@ -109,12 +122,41 @@ void arrive_at_mbarrier(uint64_t* address, int64_t bytes, Site site) {
     barrier.phase.bytes += bytes;
     --barrier.phase.missing;
     end_phase_if_complete(barrier);
+}
+
+}  // namespace
+
+void arrive_at_mbarrier(uint64_t* address, int64_t bytes, Site site) {
+    leave_kernel();
+    require_own(address, "mbarrier.arrive", site);
+    Mbarrier& barrier = mbarrier_at(address, "mbarrier.arrive", site);
+    return_to_kernel();
+    check::arrive_at_mbarrier(phase_of_mbarrier(address));
+    leave_kernel();
+    arrive(barrier, bytes, site);
+    return_to_kernel();
+}
+
+void arrive_at_mbarrier_of(uint64_t* address, int rank, Site site) {
+    note_code(site, __builtin_return_address(0));
+    leave_kernel();
+    auto* const there = static_cast<uint64_t*>(map_shared(address, rank, "mbarrier.arrive", site));
+    Mbarrier& barrier = mbarrier_at(there, "mbarrier.arrive", site);
+    if (rank != current_rank) {
+        require_published(barrier, "mbarrier.arrive", ", of another block, is at", site);
+    }
+    return_to_kernel();
+    check::reach_block(rank, site.code);
+    check::arrive_at_mbarrier(phase_of_mbarrier(there));
+    leave_kernel();
+    arrive(barrier, 0, site);
     return_to_kernel();
 }
 
 void wait_at_mbarrier(uint64_t* address, unsigned parity, Site site) {
     leave_kernel();
     note_code(site, __builtin_return_address(0));
+    require_own(address, "mbarrier.try_wait", site);
     Mbarrier& barrier = mbarrier_at(address, "mbarrier.try_wait", site);
     if (parity > 1) {
         fail("mbarrier.try_wait at " + place(site) + ": parity " + std::to_string(parity));
@@ -128,16 +170,11 @@ void wait_at_mbarrier(uint64_t* address, unsigned parity, Site site) {
         wait_for_turn();
     }
     return_to_kernel();
-    check::pass_mbarrier(address);
+    check::pass_mbarrier(reinterpret_cast<char*>(address) + parity);
 }
 
 void require_mbarrier(uint64_t* address, Site site) {
-    const Mbarrier& barrier = mbarrier_at(address, "the bulk copy", site);
-    if (!barrier.is_published) {
-        fail("the bulk copy at " + place(site) +
-             " reports to an mbarrier that no fence made visible to it since it was initialised: "
-             "fence_mbarrier_init()");
-    }
+    require_published(mbarrier_at(address, "the bulk copy", site), "the bulk copy", " reports to", site);
 }
 
 void complete_bytes(uint64_t* address, int64_t bytes) {
@@ -146,11 +183,15 @@ void complete_bytes(uint64_t* address, int64_t bytes) {
     end_phase_if_complete(barrier);
 }
 
+const void* phase_of_mbarrier(const uint64_t* address) {
+    return reinterpret_cast<const char*>(address) + find_mbarrier(address)->phase.parity;
+}
+
 void begin_mbarriers_of_block() { mbarriers.clear(); }
 
 void publish_mbarriers() {
     for (Mbarrier& barrier : mbarriers) {
-        barrier.is_published = true;
+        barrier.is_published |= is_shared(barrier.address);
     }
 }
 

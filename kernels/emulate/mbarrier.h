@@ -12,6 +12,8 @@ namespace emulate {
 void init_mbarrier(uint64_t* barrier, int arrivals, Site site);
 // Counts one arrival; before it, the phase waits for so many bytes more.
 void arrive_at_mbarrier(uint64_t* barrier, int64_t bytes, Site site);
+// At the one that another block of the cluster has at this place.
+void arrive_at_mbarrier_of(uint64_t* barrier, int rank, Site site);
 // Until the phase with this parity has ended.
 void wait_at_mbarrier(uint64_t* barrier, unsigned parity, Site site);
 
@@ -20,11 +22,13 @@ void wait_at_mbarrier(uint64_t* barrier, unsigned parity, Site site);
 // Fails where no mbarrier is there, or none that was made visible to them.
 void require_mbarrier(uint64_t* barrier, Site site);
 void complete_bytes(uint64_t* barrier, int64_t bytes);
+// For the checks, its phase: who is slow has not seen what comes in the next one.
+const void* phase_of_mbarrier(const uint64_t* barrier);
 
 // ---- told by the scheduler ----
 
 void begin_mbarriers_of_block();
-void publish_mbarriers();               // by a fence, to bulk copies
+void publish_mbarriers();  // of the block that runs, by a fence, to bulk copies and other blocks
 std::string describe_mbarrier(int thread);  // that it waits at
 
 }  // namespace emulate

@@ -21,7 +21,7 @@ struct NamedBarrier {
     Site site;  // of the first that came
 };
 
-NamedBarrier named_barriers[named_barrier_count];
+NamedBarrier named_barriers[max_blocks_of_cluster][named_barrier_count];
 int named_barrier_of[max_threads];
 int registers_of_warp[max_warps];  // 0: as the launch gave them
 
@@ -39,8 +39,8 @@ void set_together(void* const* lanes) {
     }
     mine = set.count;
     int total = 0;
-    for (int count : registers_of_warp) {
-        total += count * warpSize;
+    for (int warp = 0; warp * warpSize < thread_total; ++warp) {
+        total += rank_of(warp * warpSize) == current_rank ? registers_of_warp[warp] * warpSize : 0;
     }
     if (total > registers_of_block) {
         fail("setmaxnreg brings the block to " + std::to_string(total) + " registers; there are " +
@@ -51,15 +51,16 @@ void set_together(void* const* lanes) {
 }  // namespace
 
 void wait_at_named_barrier(int id, int count, Site site) {
-    check::arrive_at_mbarrier(named_barriers + id);
+    NamedBarrier* const of_block = named_barriers[current_rank];
+    check::arrive_at_mbarrier(of_block + id);
     leave_kernel();
     note_code(site, __builtin_return_address(0));
     if (id < 1 || id >= named_barrier_count || count < warpSize || count % warpSize != 0 ||
-        count > thread_total) {
+        count > block_threads) {
         fail("named barrier " + std::to_string(id) + " of " + std::to_string(count) + " threads at " +
              place(site) + ": numbers are 1 to 15, threads a multiple of 32 up to those of the block");
     }
-    NamedBarrier& barrier = named_barriers[id];
+    NamedBarrier& barrier = of_block[id];
     if (barrier.waiting == 0) {
         barrier = {0, count, site};
     } else if (barrier.count != count) {
@@ -74,7 +75,8 @@ void wait_at_named_barrier(int id, int count, Site site) {
         ++current_progress.met;
         barrier.waiting = 0;
         for (int thread = 0; thread < thread_total; ++thread) {
-            if (threads[thread].state == State::at_named_barrier && named_barrier_of[thread] == id) {
+            if (threads[thread].state == State::at_named_barrier && named_barrier_of[thread] == id &&
+                rank_of(thread) == current_rank) {
                 threads[thread].state = State::ready;
                 ready.insert(thread);
             }
@@ -96,16 +98,19 @@ void set_registers(int count, bool increases, Site site) {
 }
 
 void begin_named_barriers_of_block() {
-    for (NamedBarrier& barrier : named_barriers) {
-        barrier.waiting = 0;
+    for (auto& of_block : named_barriers) {
+        for (NamedBarrier& barrier : of_block) {
+            barrier.waiting = 0;
+        }
     }
     std::fill(registers_of_warp, registers_of_warp + max_warps, 0);
 }
 
 void require_same_registers() {
     for (int warp = 0; warp * warpSize < thread_total; ++warp) {
-        const int first = warp / warps_of_group * warps_of_group;
+        const int first = warp - warp_in_block(warp) % warps_of_group;
         if (registers_of_warp[warp] != registers_of_warp[first]) {
+            enter_block(rank_of(warp * warpSize));
             fail_in_block("", "warps " + std::to_string(first) + " and " + std::to_string(warp) +
                                   " of a warpgroup have set " + std::to_string(registers_of_warp[first]) +
                                   " and " + std::to_string(registers_of_warp[warp]) +
@@ -116,8 +121,9 @@ void require_same_registers() {
 
 std::string describe_named_barrier(int thread) {
     const int id = named_barrier_of[thread];
-    return "named barrier " + std::to_string(id) + ", where " + std::to_string(named_barriers[id].waiting) +
-           " of " + std::to_string(named_barriers[id].count) + " threads are";
+    const NamedBarrier& barrier = named_barriers[rank_of(thread)][id];
+    return "named barrier " + std::to_string(id) + ", where " + std::to_string(barrier.waiting) +
+           " of " + std::to_string(barrier.count) + " threads are";
 }
 
 }  // namespace emulate

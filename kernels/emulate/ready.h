@@ -22,6 +22,7 @@ ScheduleChoice take_choice();  // of a launch
 class ReadySet {
   public:
     void fill(int count) {
+        words_ = (thread_total + 63) / 64;
         for (int word = 0; word < words_; ++word) {
             const int left = count - word * 64;
             bits_[word] = left >= 64 ? ~uint64_t(0) : left > 0 ? (uint64_t(1) << left) - 1 : 0;
@@ -54,7 +55,7 @@ class ReadySet {
 
     // The next thread in order, beginning again at the first: everybody has a turn.
     int take_after(int thread) {
-        const int next = thread + 1 < max_threads ? first_from(thread + 1) : -1;
+        const int next = thread + 1 < thread_total ? first_from(thread + 1) : -1;
         const int taken = next < 0 ? first_from(0) : next;
         if (taken >= 0) {
             bits_[taken / 64] &= ~(uint64_t(1) << (taken % 64));
@@ -96,8 +97,8 @@ class ReadySet {
         return -1;
     }
 
-    static constexpr int words_ = max_threads / 64;
-    uint64_t bits_[words_];
+    int words_ = 0;  // that the cluster has
+    uint64_t bits_[max_threads / 64];
 };
 
 extern ReadySet ready;

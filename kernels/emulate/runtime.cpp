@@ -1,4 +1,4 @@
-// Launches: a grid's blocks run one after another.
+// Launches: a grid's blocks run one after another, or, of clusters, clusters do.
 #include "runtime.h"
 
 #include <mutex>
@@ -24,10 +24,11 @@ namespace {
 Work work{0, 0, 0};
 std::mutex one_launch_at_a_time;
 
-// Blocks run in the order start, start + stride, ... modulo their number; a stride that shares no
-// factor with it visits every block once, in an order that looks random and needs no list.
+// Clusters run in the order start, start + stride, ... modulo their number; a stride that shares no
+// factor with it visits every one once, in an order that looks random and needs no list.
 void run_grid() {
-    const uint64_t total = uint64_t(launch.grid.x) * uint64_t(launch.grid.y) * uint64_t(launch.grid.z);
+    const uint64_t total = uint64_t(launch.grid.x) * uint64_t(launch.grid.y) * uint64_t(launch.grid.z) /
+                           uint64_t(launch.grid.cluster);
     uint64_t position = 0;
     uint64_t stride = 1;
     if (launch.schedule.schedule == Schedule::descending) {
@@ -45,24 +46,28 @@ void run_grid() {
     }
     for (uint64_t i = 0; i < total; ++i) {
         answer_late_knock();
-        const uint64_t row = position / uint64_t(launch.grid.x);
-        blockIdx.x = unsigned(position % uint64_t(launch.grid.x));
-        blockIdx.y = unsigned(row % uint64_t(launch.grid.y));
-        blockIdx.z = unsigned(row / uint64_t(launch.grid.y));
-        begin_block();
-        run_block();
+        const uint64_t block = position * uint64_t(launch.grid.cluster);
+        const uint64_t row = block / uint64_t(launch.grid.x);
+        begin_cluster({unsigned(block % uint64_t(launch.grid.x)), unsigned(row % uint64_t(launch.grid.y)),
+                       unsigned(row / uint64_t(launch.grid.y))});
+        run_cluster();
         position = (position + stride) % total;
     }
 }
 
 }  // namespace
 
-void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
+void run_kernel(const char* kernel, const Grid& grid, const Extent& block, size_t shared_bytes,
                 void (*body)(void*), void* context, bool is_cooperative) {
     check_launch(kernel, grid, block, shared_bytes);
     if (is_interrupted()) {
         throw KernelError(describe_launch(kernel, grid, block, shared_bytes) +
                           ": launched while a signal handler interrupts another kernel");
+    }
+    if (grid.cluster > 1 && (is_cooperative || block.x * block.y * block.z % warpSize != 0)) {
+        throw KernelError(describe_launch(kernel, grid, block, shared_bytes) +
+                          ": of clusters, those are emulated whose blocks are whole warps, in launches "
+                          "that are not cooperative");
     }
     std::lock_guard<std::mutex> lock(one_launch_at_a_time);
     const Watched watching;
@@ -82,7 +87,7 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     ++work.launches;
     work.threads += uint64_t(grid.x * grid.y * grid.z) * uint64_t(block.x * block.y * block.z);
     prepare_threads();
-    check::begin_launch(__builtin_frame_address(0), thread_total);
+    check::begin_launch(__builtin_frame_address(0), block_threads, cluster_blocks);
     is_cooperative ? run_cooperative_grid() : run_grid();
     ++work.completed;
     check::end_launch();

@@ -46,11 +46,11 @@ const char* schedule_name(Schedule schedule);
 // ---- launch ----
 
 // Cooperative: the blocks may wait for each other, by `wait_for_grid`.
-void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
+void run_kernel(const char* kernel, const Grid& grid, const Extent& block, size_t shared_bytes,
                 void (*body)(void*), void* context, bool is_cooperative = false);
 
 template <class... Parameters>
-void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
+void launch_kernel(const char* name, void (*kernel)(Parameters...), Grid grid, Extent block,
                    size_t shared_bytes, cudaStream_t, typename Same<Parameters>::type... arguments) {
     auto call = [&] { kernel(arguments...); };
     run_kernel(
@@ -94,26 +94,28 @@ void set_barriers_wait_for_exited(bool wait);
 
 // ---- shared memory ----
 
-// One SHARED declaration in one kernel. Its place is chosen by the first thread of a block that comes
-// by; constant-initialised, so that the static variable it lives in needs no guard.
+// One SHARED declaration in one kernel. Its place, the same in all blocks of a cluster, is chosen by the
+// first of their threads that comes by; constant-initialised, so that the static variable it lives in needs
+// no guard.
 struct SharedArray {
     const char* name;
-    uint64_t block_serial = 0;
-    void* address = nullptr;
+    uint64_t cluster_serial = 0;
+    size_t offset = 0;
     constexpr explicit SharedArray(const char* name) : name(name) {}
 };
 
-extern uint64_t block_serial;  // counts the blocks ever run
+extern uint64_t cluster_serial;  // counts the clusters ever run
+extern unsigned char* static_memory;  // of the block whose turn it is
 
 void place_shared_array(SharedArray& array, size_t bytes, size_t alignment);
 void* dynamic_shared_memory();
 
 template <class T>
 inline T& shared_array(SharedArray& array) {
-    if (array.block_serial != block_serial) {
+    if (array.cluster_serial != cluster_serial) {
         place_shared_array(array, sizeof(T), alignof(T));
     }
-    return *static_cast<T*>(array.address);
+    return *reinterpret_cast<T*>(static_memory + array.offset);
 }
 
 // ---- barriers and warp operations ----

@@ -1,4 +1,4 @@
-// The shared memory of the block that runs, with a guard behind each of its arrays.
+// The shared memory of the blocks of the cluster that runs, with a guard behind each of its arrays.
 #pragma once
 
 #include <vector>
@@ -13,26 +13,37 @@ constexpr size_t guard_bytes = 64;
 constexpr unsigned char guard_value = 0xA5;
 constexpr unsigned char poison_value = 0xFF;  // NaN in every floating point format
 
+// A static one; where it is in each block.
 struct PlacedArray {
     const char* name;
-    unsigned char* begin;
-    unsigned char* end;  // where its guard begins
-    SharedArray* array;  // null: the dynamic shared memory
+    size_t begin, end;  // where its guard begins
+    SharedArray* array;
 };
 
-// Guards and alignment take room of their own; only the arrays count against the limit.
-alignas(128) extern unsigned char static_arena[2 * max_static_shared_bytes];
-alignas(128) extern unsigned char dynamic_arena[max_shared_bytes + guard_bytes];
+// Guards and alignment take room of their own; only the arrays count against the limit. Those of a cluster's
+// blocks are whole patterns of any swizzle apart.
+constexpr size_t static_arena_bytes = 2 * max_static_shared_bytes;
+constexpr size_t dynamic_arena_bytes = max_shared_bytes + 1024;
+alignas(128) extern unsigned char static_arenas[max_blocks_of_cluster][static_arena_bytes];
+alignas(128) extern unsigned char dynamic_arenas[max_blocks_of_cluster][dynamic_arena_bytes];
+extern unsigned char* dynamic_arena;  // of the block whose turn it is
 extern size_t static_arena_used;
 extern size_t static_bytes_used;
 extern std::vector<PlacedArray> placed_arrays;
 
-void prepare_shared_memory();  // of a block
+void prepare_shared_memory();  // of a cluster
+void enter_shared_memory(int rank);
 check::SharedMemory shared_memory();
 void check_guards();
 
-// Whether an address lies in it.
+// Of which block of the cluster it is; -1: of none.
+int rank_of_shared(const void* address);
+// Whether it is of the block whose turn it is.
 bool is_shared(const void* address);
+
+// The same place in another block's. Fails where the address is not in shared memory, or that block is not
+// there (any more); what: is said then.
+void* map_shared(const void* address, int rank, const char* what, Site site);
 
 }  // namespace emulate
 

@@ -6,6 +6,7 @@
 #include "async_copies.h"
 #include "barrier.h"
 #include "bulk_copies.h"
+#include "cluster.h"
 #include "cooperative.h"
 #include "errors.h"
 #include "interruption.h"
@@ -30,6 +31,8 @@ std::string what_is_waited_for(int thread) {
             return describe_mbarrier(thread);
         case State::at_named_barrier:
             return describe_named_barrier(thread);
+        case State::at_cluster:
+            return describe_cluster_barrier();
         default:
             return "";
     }
@@ -55,6 +58,9 @@ std::string describe_deadlock() {
 void become(int thread) {
     current = thread;
     threadIdx = coordinates[thread];
+    if (const int rank = rank_of(thread); rank != current_rank) {
+        enter_block(rank);
+    }
     check::run_thread(thread, stack_of(threads[thread].fiber));
 }
 
@@ -65,8 +71,10 @@ void exit_thread() {
     require_no_wgmma(current);
     threads[current].state = State::exited;
     check::exit_thread();
-    if (++barrier.exited == thread_total) {
+    Barrier& barrier = barriers[current_rank];
+    if (++barrier.exited == block_threads) {
         require_no_loads();
+        check::exit_block(current_rank);
     }
     ++current_progress.ended;
     if (barrier.waiting > 0) {
@@ -74,8 +82,9 @@ void exit_thread() {
             fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
                  place(barrier.site));
         }
-        end_barrier_if_complete();
+        end_barrier_if_complete(current_rank);
     }
+    leave_cluster_barrier();
     Warp& warp = warps[warp_index];
     warp.present &= ~(1u << (current % warpSize));
     for (int i = 0; i < warp.group_count;) {

@@ -68,7 +68,7 @@ struct MatrixInFlight {
     unsigned char* pack(const Descriptor& d, int index) const {
         const int line = across_k ? index / wgmma_depth * pack_elements : index / 2;
         const int k = across_k ? index % wgmma_depth : index % 2 * pack_elements;
-        return at_shared_window(d.pack(first_line + line, k, across_k));
+        return at_shared_window(d.pack(first_line + line, k, across_k), current_rank);
     }
     void read() {
         const Descriptor d(descriptor);
@@ -120,7 +120,10 @@ struct BegunProduct {
 };
 
 WarpProducts products[max_warps];
-std::vector<BegunProduct> begun_by_group[max_warps / group_warps];  // in order
+std::vector<BegunProduct> begun_by_first[max_warps];  // by warpgroups, in order
+
+// The first of its warpgroup.
+int first_warp(int warp) { return warp - warp_in_block(warp) % group_warps; }
 
 int variant_of(const Wgmma& w) {
     return (((w.columns * 4 + int(w.type)) * 2 + w.a_across_k) * 2 + w.b_across_k) * 2 + w.adds;
@@ -136,7 +139,7 @@ struct ProductOfThread {
 const uint32_t in_flight_bits = 0xFFFFFFFFu;
 
 void check_same_in_group(const ProductOfThread& mine, int warp) {
-    std::vector<BegunProduct>& all = begun_by_group[warp / group_warps];
+    std::vector<BegunProduct>& all = begun_by_first[first_warp(warp)];
     const size_t index = size_t(products[warp].begun++);
     const BegunProduct own{mine.a, mine.b, variant_of(*mine.what), mine.site};
     if (index == all.size()) {
@@ -224,7 +227,7 @@ void begin_together(void* const* lanes) {
     WarpProducts& own = products[warp];
     check_same_in_group(mine, warp);
     const Wgmma& what = *mine.what;
-    MatrixInFlight a = matrix_of(mine.a, warp % group_warps * warp_rows, warp_rows, what.a_across_k,
+    MatrixInFlight a = matrix_of(mine.a, (warp - first_warp(warp)) * warp_rows, warp_rows, what.a_across_k,
                                  own.group, mine.site);
     MatrixInFlight b = matrix_of(mine.b, 0, what.columns, what.b_across_k, own.group, mine.site);
     for (MatrixInFlight* matrix : {&a, &b}) {
@@ -320,7 +323,7 @@ void wait_for_wgmma(int groups_left, Site site) {
 void begin_wgmma_of_block() {
     for (int warp = 0; warp * warpSize < thread_total; ++warp) {
         products[warp] = WarpProducts();
-        begun_by_group[warp / group_warps].clear();
+        begun_by_first[warp].clear();
     }
 }
 
@@ -334,8 +337,9 @@ void require_no_wgmma(int thread) {
 
 void require_same_wgmma() {
     for (int warp = 0; warp * warpSize < thread_total; ++warp) {
-        const int first = warp / group_warps * group_warps;
+        const int first = first_warp(warp);
         if (products[warp].begun != products[first].begun) {
+            enter_block(rank_of(warp * warpSize));
             fail_in_block("", "warps " + std::to_string(first) + " and " + std::to_string(warp) +
                                   " of a warpgroup have begun " + std::to_string(products[first].begun) +
                                   " and " + std::to_string(products[warp].begun) +

@@ -28,20 +28,20 @@ enum class Arrival { right, twice, missing, uninitialised, overwritten, late };
 
 __global__ void phases_kernel(int* y, int arrivals, int phases, Arrival arrival) {
     SHARED(barrier, uint64_t);
-    SHARED(begun, int[64]);
+    SHARED(begun, int[2][64]);  // in phases of either parity
     const int i = int(threadIdx.x), threads = int(blockDim.x);
-    begun[i] = 0;
+    begun[0][i] = begun[1][i] = 0;
     if (i == 0 && arrival != Arrival::uninitialised) mbarrier_init(&barrier, arrivals);
     __syncthreads();
     int right = 0;
     for (int phase = 0; phase < phases; ++phase) {
-        begun[i] = phase + 1;
+        begun[phase % 2][i] = phase + 1;
         if (i == 1 && arrival == Arrival::missing) return;
         if (i == 1 && arrival == Arrival::overwritten) barrier = 0;
         if (i == 1 && arrival == Arrival::twice) mbarrier_arrive_expect_tx(&barrier, 8);
         mbarrier_arrive(&barrier);
         mbarrier_wait(&barrier, unsigned(phase + (arrival == Arrival::late)) % 2);  // phases_wait
-        right += begun[(i + 1) % threads] > phase;
+        right += begun[phase % 2][(i + 1) % threads] > phase;
     }
     y[i] = right;
 }

@@ -2,6 +2,7 @@
 // runtime, and -fsanitize=alignment), and what it leads to.
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "../fiber.h"
@@ -23,7 +24,6 @@ namespace check {
 namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
-int threads_per_block = 0;
 bool is_resumed = false;  // the block: what it wrote to shared memory before is not known
 
 // Kernels read these all the time, and nobody writes.
@@ -32,12 +32,14 @@ inline bool is_coordinate(uintptr_t address) {
     return lies_in(threadIdx) || lies_in(blockIdx) || lies_in(blockDim) || lies_in(gridDim);
 }
 
-constexpr uint16_t thread_bits = 0x3FF;
+constexpr uint16_t thread_bits = most_threads - 1;
+static_assert(most_threads <= atomic_write && most_warps <= 256, "a cell has room for them");
 
 // ---- who accessed a cell, and in which order ----
 
 bool have_been_seen(const Readers& readers, int warp) {
-    if (readers.stamp >= order.block_start && readers.stamp <= order.barrier) {
+    if (readers.stamp >= order.block_start && readers.stamp <= order.barrier &&
+        order.is_of_block(warp * lanes_per_warp)) {
         return true;
     }
     for (unsigned left = readers.lanes; left != 0; left &= left - 1) {
@@ -170,6 +172,25 @@ bool nothing_wrote(const Region& region, uintptr_t address, size_t bytes) {
     return std::none_of(flags, flags + bytes, [](unsigned char flag) { return flag != 0; });
 }
 
+// ---- shared memory of other blocks ----
+
+// Whoever uses it must be seen by a thread of its block, which else might have ended before.
+struct Reach {
+    Stamp stamp;  // of the last
+    SiteOffset site;
+};
+std::map<int, Reach> reaches[max_blocks_of_cluster];  // by threads
+bool has_ended[max_blocks_of_cluster];
+
+void note_reach(int rank, SiteOffset site) {
+    leave_kernel();
+    if (has_ended[rank]) {
+        report_reach(rank, {false, false, order.thread, order.now, site});
+    }
+    reaches[rank][order.thread] = {order.now, site};
+    return_to_kernel();
+}
+
 // ---- an access ----
 
 enum class Mode { plain, is_volatile, atomic };
@@ -190,12 +211,15 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
             stop_out_of_bounds(address, bytes, writes, site);
         }
         floor = order.block_start;
+        if (part->rank != order.rank) {
+            note_reach(part->rank, site);
+        }
         if (any_copy_in_flight()) {
             look_for_copy(address, bytes, writes, site);
         }
         if (counts_banks) {
             note_bank_access(address, bytes, site);
-        } else {
+        } else if (order.blocks == 1) {  // of others it is asked who reaches for it
             stretch_at(address) = {part->low, part->high, region, floor};
         }
     } else if (address + bytes > region->high && region->kind == Kind::global) {
@@ -250,8 +274,9 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
 // A plain access to whole cells of an array that was found before, ordered after all that is noted there
 // in a way that is seen at once: notes it and says so. In all other cases look_at sees to it.
 
-inline bool is_plainly_seen(const Readers& readers, Stamp floor) {
-    return readers.stamp < floor || (readers.stamp >= order.block_start && readers.stamp <= order.barrier);
+inline bool is_plainly_seen(const Readers& readers, int warp, Stamp floor) {
+    return readers.stamp < floor || (readers.stamp >= order.block_start && readers.stamp <= order.barrier &&
+                                     order.is_of_block(warp * lanes_per_warp));
 }
 
 // Whether these lanes ran in another block, or in another warp since the last barrier.
@@ -269,7 +294,7 @@ inline bool read_cell(Cell& cell, const Stretch& found, CodeAddress site) {
         last.lanes |= order.lane_bit;
         return true;
     }
-    if (!is_plainly_seen(last, found.floor)) {
+    if (!is_plainly_seen(last, cell.warps[0], found.floor)) {
         if (!is_plainly_unseen(last, cell.warps[0])) {
             return false;
         }
@@ -286,8 +311,8 @@ inline bool write_cell(Cell& cell, const Stretch& found, CodeAddress site) {
     const bool is_only_reader = readers[0].stamp == order.now && cell.warps[0] == order.warp &&
                                 readers[0].lanes == order.lane_bit;
     if ((cell.write >= found.floor && !has_seen(cell.writer & thread_bits, cell.write)) ||
-        !(is_only_reader || is_plainly_seen(readers[0], found.floor)) ||
-        !is_plainly_seen(readers[1], found.floor)) {
+        !(is_only_reader || is_plainly_seen(readers[0], cell.warps[0], found.floor)) ||
+        !is_plainly_seen(readers[1], cell.warps[1], found.floor)) {
         return false;
     }
     readers[0].stamp = readers[1].stamp = 0;
@@ -377,36 +402,51 @@ void set_host_watch(SeeHostAccess* see) { see_host_access = see; }
 // ---- what the scheduler and device functions tell ----
 
 void run_thread(int thread, const char* stack) {
-    order.thread = thread;
-    order.warp = thread / lanes_per_warp;
-    order.lane_bit = 1u << (thread % lanes_per_warp);
+    run_thread_in_order(thread);
     stack_low = reinterpret_cast<uintptr_t>(stack);
 }
 
-void begin_launch(const void* host_frame, int threads_of_block) {
-    threads_per_block = threads_of_block;
+void begin_launch(const void* host_frame, int threads_of_block, int blocks_of_cluster) {
     begin_regions_of_launch(host_frame);
-    begin_order_of_launch(threads_of_block);
+    begin_order_of_launch(threads_of_block, blocks_of_cluster);
     begin_reports_of_launch();
 }
 
-void begin_block(const uint3& block, const SharedMemory& memory) {
-    begin_order_of_block();
-    begin_regions_of_block(memory);
-    begin_reports_of_block(block);
-    std::fill(waiting, waiting + threads_per_block, Waiting());
+void begin_cluster(const uint3& first_block, const SharedMemory& memory) {
+    begin_order_of_cluster();
+    begin_regions_of_cluster(memory);
+    begin_reports_of_cluster(first_block);
+    std::fill(waiting, waiting + order.block_threads * order.blocks, Waiting());
+    for (int rank = 0; rank < order.blocks; ++rank) {
+        reaches[rank].clear();
+        has_ended[rank] = false;
+    }
     tries_since_change = 0;
     is_resumed = false;
     forget_copies();
 }
 
 void resume_block(const uint3& block, const SharedMemory& memory) {
-    begin_block(block, memory);
+    begin_cluster(block, memory);
     forget_stretches();  // others ran meanwhile, and may have waited for the grid
     is_resumed = true;
 }
 
-void end_block() { add_up_banks(); }
+void exit_block(int rank) {
+    const int first = rank * order.block_threads;
+    for (const auto& [thread, reach] : reaches[rank]) {
+        bool is_seen = false;
+        for (int i = first; i < first + order.block_threads && !is_seen; ++i) {
+            is_seen = has_acquired(i, thread, reach.stamp);
+        }
+        if (!is_seen) {
+            report_reach(rank, {false, false, thread, reach.stamp, reach.site});
+        }
+    }
+    has_ended[rank] = true;
+}
+
+void end_cluster() { add_up_banks(); }
 
 void exit_thread() {
     tries_since_change = 0;  // who waits need not wait for ever
@@ -489,17 +529,23 @@ void see_bulk_read(const void* address, size_t bytes, CodeAddress site) {
     counts_banks = counted;
 }
 
-void arrive_at_mbarrier(const void* barrier) { release_at(reinterpret_cast<uintptr_t>(barrier)); }
-void pass_mbarrier(const void* barrier) { synchronise_at(reinterpret_cast<uintptr_t>(barrier)); }
+void arrive_at_mbarrier(const void* phase) { release_at(reinterpret_cast<uintptr_t>(phase)); }
+void pass_mbarrier(const void* phase) { synchronise_at(reinterpret_cast<uintptr_t>(phase)); }
 
-void begin_bulk_copy(const void* destination, size_t bytes, const void* barrier, CodeAddress site) {
+void begin_bulk_copy(const void* destination, size_t bytes, const void* phase, CodeAddress site) {
     const bool counted = std::exchange(counts_banks, false);  // no warp makes it
     access<true>(destination, bytes, Mode::plain, site);
     counts_banks = counted;
     for (size_t byte = 0; byte < bytes; byte += copy_bytes) {
         note_copy(reinterpret_cast<uintptr_t>(destination) + byte, offset_of(site));
     }
-    arrive_at_mbarrier(barrier);
+    arrive_at_mbarrier(phase);
+}
+
+void reach_block(int rank, CodeAddress site) {
+    if (rank != order.rank) {
+        note_reach(rank, offset_of(site));
+    }
 }
 
 void land_bulk_copy(const void* destination, size_t bytes) {

@@ -24,8 +24,8 @@ std::vector<Acquired> acquired[most_threads];
 std::unique_ptr<Release> fences[most_threads];  // the last of each thread
 Stamp fenced_at[most_threads];
 bool any_fence = false;
-Stamp all_fenced = 0;
-int threads = 0;  // of a block
+Stamp all_fenced[max_blocks_of_cluster];
+Stamp last_barriers[max_blocks_of_cluster];
 
 void join(std::vector<Acquired>& to, const std::vector<Acquired>& from) {
     for (const Acquired& item : from) {
@@ -41,10 +41,14 @@ void join(std::vector<Acquired>& to, const std::vector<Acquired>& from) {
 }
 
 bool covers(const Release& release, int other, Stamp stamp) {
-    if (stamp <= release.fenced || stamp > release.end) {
-        return stamp <= release.fenced;
+    const bool is_of_block = order.rank_of(other) == order.rank_of(release.thread);
+    if (is_of_block && stamp <= release.fenced) {
+        return true;
     }
-    if (other == release.thread || stamp <= release.barrier) {
+    if (stamp > release.end) {
+        return false;
+    }
+    if (other == release.thread || (is_of_block && stamp <= release.barrier)) {
         return true;
     }
     return other / lanes_per_warp == release.thread / lanes_per_warp &&
@@ -53,7 +57,8 @@ bool covers(const Release& release, int other, Stamp stamp) {
 }
 
 bool is_seen_here(const Release& release) {
-    return release.scope == Scope::device || release.block_start == order.block_start;
+    return release.scope == Scope::device ||
+           (release.block_start == order.block_start && order.is_of_block(release.thread));
 }
 
 // By the releases of the block of that stamp, which are neighbours: blocks run one after another.
@@ -79,18 +84,21 @@ bool has_acquired(int thread, int other, Stamp stamp) {
     return covers(acquired[thread], other, stamp);
 }
 
-void begin_order_of_launch(int threads_of_block) {
-    threads = threads_of_block;
+void begin_order_of_launch(int threads_of_block, int blocks_of_cluster) {
+    order.block_threads = threads_of_block;
+    order.blocks = blocks_of_cluster;
+    order.rank = order.first_thread = 0;
     order.launch_start = ++order.now;
     locations.clear();
 }
 
 void meet_in_grid() { order.launch_start = ++order.now; }
 
-void begin_order_of_block() {
+void begin_order_of_cluster() {
     order.block_start = ++order.now;
     order.barrier = 0;
-    for (int warp = 0; warp * lanes_per_warp < threads; ++warp) {
+    std::fill(last_barriers, last_barriers + order.blocks, 0);
+    for (int warp = 0; warp * lanes_per_warp < order.blocks * order.block_threads; ++warp) {
         order.warps[warp].all = 0;
         order.warps[warp].has_parts = false;
     }
@@ -107,20 +115,32 @@ void begin_order_of_block() {
         }
     }
     any_fence = false;
-    all_fenced = 0;
+    std::fill(all_fenced, all_fenced + order.blocks, 0);
 }
 
-void meet_at_barrier() {
-    if (any_fence) {
-        all_fenced = *std::min_element(fenced_at, fenced_at + threads);
+void run_thread_in_order(int thread) {
+    order.thread = thread;
+    order.warp = thread / lanes_per_warp;
+    order.lane_bit = 1u << (thread % lanes_per_warp);
+    if (!order.is_of_block(thread)) {
+        order.rank = order.rank_of(thread);
+        order.first_thread = order.rank * order.block_threads;
+        order.barrier = last_barriers[order.rank];
     }
-    order.barrier = order.now++;
+}
+
+void meet_at_barrier(int rank) {
+    const int first = rank * order.block_threads, end = first + order.block_threads;
+    if (any_fence) {
+        all_fenced[rank] = *std::min_element(fenced_at + first, fenced_at + end);
+    }
+    order.barrier = last_barriers[rank] = order.now++;
     if (order.any_acquired) {
         std::vector<Acquired> all;
-        for (int thread = 0; thread < threads; ++thread) {
+        for (int thread = first; thread < end; ++thread) {
             join(all, acquired[thread]);
         }
-        std::fill(acquired, acquired + threads, all);
+        std::fill(acquired + first, acquired + end, all);
     }
 }
 
@@ -191,7 +211,7 @@ void synchronise_at(uintptr_t address) {
         }
         join(found->second->acquired, fences[order.thread]->acquired);
         found->second->releases.push_back(*fences[order.thread]);
-        found->second->releases.back().fenced = all_fenced;
+        found->second->releases.back().fenced = all_fenced[order.rank];
         ++order.now;  // what the thread does from here on was not released
     }
     return_to_kernel();

@@ -1,9 +1,11 @@
 // Which accesses come before which, whatever the schedule.
 //
-// Time is counted in stamps: every barrier, warp operation and block begins a new one. As the emulator
+// Time is counted in stamps: every barrier, warp operation and cluster of blocks begins a new one. As the emulator
 // runs one thread at a time, what a thread has seen of another is all that this one did up to a stamp:
 //
 //   barrier       every thread has seen every other of the block
+//   mbarrier and  who passes it has seen what those had seen, and done, who arrived there: across the
+//   cluster's     blocks of a cluster, too
 //   warp          the lanes that met have seen each other, and what each had seen
 //   fence, then   a release: who acquires by an atomic operation on the same address has seen what the
 //   atomic        thread had seen, and done, at the fence
@@ -28,7 +30,7 @@ using Stamp = uint32_t;
 constexpr Stamp most_stamps = 1u << 31;  // of all launches, before they begin anew
 
 constexpr int lanes_per_warp = 32;
-constexpr int most_threads = int(max_threads_per_block);
+constexpr int most_threads = int(max_blocks_of_cluster * max_threads_per_block);
 constexpr int most_warps = most_threads / lanes_per_warp;
 
 struct Location;
@@ -62,11 +64,17 @@ struct WarpOrder {
 
 // The state that the checks of every access look at.
 struct Order {
-    Stamp now = 1, launch_start = 1, block_start = 1, barrier = 0;
+    Stamp now = 1, launch_start = 1, block_start = 1;  // of all blocks of the cluster
+    Stamp barrier = 0;  // the last of the block that runs
     int thread = 0, warp = 0;
+    int first_thread = 0, rank = 0;  // of that block, in the cluster
+    int block_threads = 1, blocks = 1;  // of each block, of each cluster
     unsigned lane_bit = 1;
     bool any_acquired = false;  // by a thread of this block
     WarpOrder warps[most_warps];
+
+    bool is_of_block(int other) const { return unsigned(other - first_thread) < unsigned(block_threads); }
+    int rank_of(int other) const { return other / block_threads; }
 };
 
 extern Order order;
@@ -76,7 +84,7 @@ bool has_acquired(int thread, int other, Stamp stamp);
 // Whether the thread that runs has seen what thread `other` of the block of that stamp did at it.
 inline bool has_seen(int other, Stamp stamp) {
     if (stamp >= order.block_start) {
-        if (other == order.thread || stamp <= order.barrier) {
+        if (other == order.thread || (stamp <= order.barrier && order.is_of_block(other))) {
             return true;
         }
         if (other / lanes_per_warp == order.warp) {
@@ -93,8 +101,9 @@ inline bool has_seen(int other, Stamp stamp) {
     return order.any_acquired && has_acquired(order.thread, other, stamp);
 }
 
-void begin_order_of_launch(int threads_of_block);
-void begin_order_of_block();
+void begin_order_of_launch(int threads_of_block, int blocks_of_cluster);
+void begin_order_of_cluster();
+void run_thread_in_order(int thread);
 
 // By an atomic operation of the thread that runs: acquires what was released there, and releases what
 // it fenced.

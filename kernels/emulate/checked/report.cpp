@@ -21,9 +21,9 @@ struct Report {
     bool is_race;
 };
 
-struct BlockStart {
+struct ClusterStart {
     Stamp stamp;
-    uint3 block;
+    uint3 first_block;
 };
 
 struct Suspicion {
@@ -37,7 +37,7 @@ std::vector<Suspicion> suspicions;
 std::set<SiteOffset> confirmed;
 bool once = false;
 std::set<std::tuple<SiteOffset, SiteOffset, bool>> reported;
-std::vector<BlockStart> blocks;
+std::vector<ClusterStart> clusters;
 size_t left_out = 0;
 
 std::string text_of(const uint3& v) {
@@ -45,9 +45,11 @@ std::string text_of(const uint3& v) {
 }
 
 std::string who(int thread, Stamp stamp) {
-    const auto after = std::upper_bound(blocks.begin(), blocks.end(), stamp,
-                                        [](Stamp s, const BlockStart& b) { return s < b.stamp; });
-    return "block " + text_of(after[-1].block) + ", " + name_of_thread(thread);
+    const auto after = std::upper_bound(clusters.begin(), clusters.end(), stamp,
+                                        [](Stamp s, const ClusterStart& c) { return s < c.stamp; });
+    uint3 block = after[-1].first_block;
+    block.x += unsigned(order.rank_of(thread));
+    return "block " + text_of(block) + ", " + name_of_thread(thread);
 }
 
 std::string who_runs() { return who(order.thread, order.now); }
@@ -79,6 +81,9 @@ std::string advice_on(const Access& a, const Access& b) {
     if (a.stamp < order.block_start) {
         return "blocks run in no order: only atomic operations may meet, or __threadfence() and an "
                "atomic operation must come between";
+    }
+    if (order.rank_of(a.thread) != order.rank_of(b.thread)) {
+        return "in no order: no barrier of the cluster and no mbarrier comes between";
     }
     const bool same_warp = a.thread / lanes_per_warp == b.thread / lanes_per_warp;
     return std::string("in no order: ") + (same_warp ? "no __syncwarp(), " : "no ") +
@@ -149,11 +154,11 @@ void begin_reports_of_launch() {
     if (!once) {
         reported.clear();
     }
-    blocks.clear();
+    clusters.clear();
     left_out = 0;
 }
 
-void begin_reports_of_block(const uint3& block) { blocks.push_back({order.block_start, block}); }
+void begin_reports_of_cluster(const uint3& first_block) { clusters.push_back({order.block_start, first_block}); }
 
 void set_reports_once(bool wanted) { once = wanted; }
 
@@ -174,6 +179,19 @@ void report_copy_in_flight(uintptr_t address, const Access& copy, const Access& 
                            true});
     }
     return_to_kernel();
+}
+
+void report_reach(int rank, const Access& access) {
+    if (is_new(access.site, 0, true)) {
+        uint3 block = clusters.back().first_block;
+        block.x += unsigned(rank);
+        reports.push_back({"race on shared memory of block " + text_of(block) + ", which may have ended",
+                           {who(access.thread, access.stamp) + " uses it"},
+                           {access.site},
+                           "all blocks of a cluster wait for each other before they end: cluster_arrive(), "
+                           "cluster_wait()",
+                           true});
+    }
 }
 
 void note_confirmed(SiteOffset site) {

@@ -18,7 +18,7 @@ struct Access {
 };
 
 void begin_reports_of_launch();
-void begin_reports_of_block(const uint3& block);
+void begin_reports_of_cluster(const uint3& first_block);
 
 // Notes a race once for each pair of sites, until the launch ends.
 void report_race(uintptr_t address, const Access& earlier, const Access& later);
@@ -34,6 +34,9 @@ void settle_suspicions();  // of the same: it exits, and confirms no more
 
 // The same for an access to what an asynchronous copy, not yet waited for, writes.
 void report_copy_in_flight(uintptr_t address, const Access& copy, const Access& access);
+
+// The same for a use of shared memory in a block of the cluster that may have ended before.
+void report_reach(int rank, const Access& access);
 
 // The same for reading memory that nothing wrote.
 void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);

@@ -112,6 +112,7 @@ constexpr size_t host_frames = 1 << 20;  // as far as they may lie from the fram
 std::vector<Region> regions;  // of global memory, by address, which do not overlap
 Region module_region, dynamic_region, static_region;
 std::vector<SharedPart> shared_parts;
+size_t fixed_bytes = 1;  // of a block's static shared memory
 size_t last_part = 0;  // where the last access was
 
 Region region_of(uintptr_t low, uintptr_t high, Kind kind) {
@@ -289,7 +290,8 @@ void begin_regions_of_launch(const void* frame) {
     }
     ranges.resize(count);
     size_t cells = Arena::cells_of(module().data, module().data_end) +
-                   Arena::cells_of(0, 4 * max_static_shared_bytes) + Arena::cells_of(0, 2 * max_shared_bytes);
+                   max_blocks_of_cluster * (Arena::cells_of(0, 4 * max_static_shared_bytes) +
+                                            Arena::cells_of(0, 2 * max_shared_bytes));
     for (const Range& range : ranges) {
         cells += Arena::cells_of(range.low, range.high);
     }
@@ -305,27 +307,28 @@ void begin_regions_of_launch(const void* frame) {
     static_region = Region();
 }
 
-void begin_regions_of_block(const SharedMemory& memory) {
+void begin_regions_of_cluster(const SharedMemory& memory) {
+    const auto blocks = size_t(memory.blocks);
+    const auto fixed = uintptr_t(memory.fixed), sized = uintptr_t(memory.sized);
+    fixed_bytes = memory.fixed_bytes;
     if (static_region.cells == nullptr) {
-        static_region = region_of(uintptr_t(memory.fixed), uintptr_t(memory.fixed) + memory.fixed_bytes,
-                                  Kind::shared);
-        dynamic_region = region_of(uintptr_t(memory.sized), uintptr_t(memory.sized) + memory.sized_bytes,
-                                   Kind::shared);
+        static_region = region_of(fixed, fixed + blocks * memory.fixed_bytes, Kind::shared);
+        dynamic_region = region_of(sized, sized + blocks * memory.sized_bytes, Kind::shared);
     }
     if (!shared_parts.empty()) {
         forget_stretches();
     }
     shared_parts.clear();
     last_part = 0;
-    if (memory.declared_bytes > 0) {
-        const auto low = uintptr_t(memory.sized);
-        shared_parts.push_back({"dynamic shared memory", low, low + memory.declared_bytes});
+    for (size_t rank = 0; rank < blocks && memory.declared_bytes > 0; ++rank) {
+        const uintptr_t low = sized + rank * memory.sized_bytes;
+        shared_parts.push_back({"dynamic shared memory", low, low + memory.declared_bytes, int(rank)});
     }
 }
 
 void place_shared_array(const char* name, void* address, size_t bytes) {
     const auto low = reinterpret_cast<uintptr_t>(address);
-    shared_parts.push_back({name, low, low + bytes});
+    shared_parts.push_back({name, low, low + bytes, int((low - static_region.low) / fixed_bytes)});
 }
 
 }  // namespace check

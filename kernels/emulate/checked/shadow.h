@@ -74,6 +74,7 @@ void refine(Region& region, uintptr_t address, size_t bytes);
 struct SharedPart {
     const char* name;
     uintptr_t low, high;
+    int rank;  // of its block in the cluster
 };
 const SharedPart* find_shared_part(uintptr_t address);
 
@@ -92,7 +93,7 @@ inline bool is_argument(uintptr_t address) {
 bool is_out_of_bounds(uintptr_t address, bool writes);
 
 void begin_regions_of_launch(const void* host_frame);
-void begin_regions_of_block(const SharedMemory& memory);
+void begin_regions_of_cluster(const SharedMemory& memory);
 
 extern uintptr_t module_start;  // known while a kernel runs
 
