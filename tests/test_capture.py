@@ -82,6 +82,12 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], Callable, bool, bool]] = {
     "lstm": (Tagger, lambda p: optim.Adam(p, lr=0.1, amsgrad=True), True, False),
     "gpt": (GPT, lambda p: optim.AdamW(p, lr=0.01), True, True),
     "gpt of bfloat16": (lambda: GPT().bfloat16(), lambda p: optim.AdamW(p, lr=0.01), True, False),
+    "gpt with masters": (
+        lambda: GPT().bfloat16(),
+        lambda p: optim.AdamW(p, lr=0.01, master_weights=True),
+        True,
+        True,
+    ),
 }
 
 
