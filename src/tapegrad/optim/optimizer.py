@@ -235,7 +235,8 @@ class Optimizer(Saved):
                 work.append((number, mine))
         recording = capturing()
         if recording is not None:
-            record_step(recording, partial(self._prepare, work))
+            states = [self.state[p] for _, mine in work for p, _ in mine]
+            record_step(recording, partial(self._prepare, work), states)
             return loss
         prepared = self._prepare(work)
         (quiet(prepared.make) if noisy() else prepared.make)()

@@ -67,13 +67,16 @@ class Table:
         return [partial(make_current, device), launch] if several else [launch]
 
 
-def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
+def record_step(
+    recording: Capture, prepare: Callable[[], Prepared], states: list[dict[str, Any]]
+) -> None:
     """Record the launches of a step that ``prepare()`` prepares. It does so again before each
-    replay, which counts the step, and whose tables have the numbers of that time."""
+    replay, which counts the step in ``states``, and whose tables have the numbers of that time."""
     prepared = latest = prepare()
 
-    def again() -> None:
+    def again() -> Callable[[], None]:
         nonlocal latest
+        before = [dict(state) for state in states]
         latest = prepare()
         for key, table in prepared.tables.items():
             if latest.tables[key].places != table.places:
@@ -82,6 +85,7 @@ def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
                     "step was recorded: change tensors in place, or record the step again"
                 )
         latest.count()
+        return partial(_put_back, states, before)
 
     recording.before_each.append(again)
     for key, table in prepared.tables.items():
@@ -90,6 +94,11 @@ def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
         rows = recording.live(table.words(), partial(_words_of, lambda: latest, key))
         for call in table.calls(rows):
             call()
+
+
+def _put_back(states: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    for state, values in zip(states, before, strict=True):
+        state.update(values)
 
 
 def _words_of(latest: Callable[[], Prepared], key: Any) -> np.ndarray:
