@@ -216,9 +216,10 @@ struct Registration {
     }
 
 // The same for float16 and bfloat16.
-#define LAUNCHER_16_BITS(name)                                                \
+#define LAUNCHER_16_BITS(function) LAUNCHER_16_BITS_AS(function, function<T>)
+#define LAUNCHER_16_BITS_AS(name, ...)                                        \
     template <class T>                                                        \
-    constexpr auto name##_for = &name<T>;                                     \
+    constexpr auto name##_for = &__VA_ARGS__;                                 \
     static const Registration name##_registration{                            \
         Adapter<name##_for<half>>::launcher(#name, "float16"),                \
         Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \

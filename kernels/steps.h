@@ -343,6 +343,20 @@ struct ScheduleFree {
 
 // ---- many tensors at once ----
 
+// The step of these numbers, in the type in which it computes.
+template <template <class> class Step, class A>
+STEP_FUNCTION Step<A> step_of(const double* numbers) {
+    constexpr int count = sizeof(Step<double>) / sizeof(double);
+    static_assert(sizeof(Step<A>) == count * sizeof(A), "a step has only numbers");
+    A rounded[count];
+    for (int i = 0; i < count; ++i) {
+        rounded[i] = A(numbers[i]);
+    }
+    Step<A> result;
+    std::memcpy(&result, rounded, sizeof result);
+    return result;
+}
+
 // What a step is told of one tensor: its place among the chunks of all tensors (a kernel's blocks work
 // on chunks of equal size), its arrays (the parameter, its gradient, the states), and its numbers.
 template <template <class> class Step>
@@ -355,18 +369,26 @@ struct Row {
     void* arrays[arrays_count];
     double numbers[numbers_count];
 
-    // The step in the type in which it computes.
     template <class A>
     STEP_FUNCTION Step<A> step() const {
-        static_assert(sizeof(Step<A>) == numbers_count * sizeof(A), "a step has only numbers");
-        A rounded[numbers_count];
-        for (int i = 0; i < numbers_count; ++i) {
-            rounded[i] = A(numbers[i]);
-        }
-        Step<A> result;
-        std::memcpy(&result, rounded, sizeof result);
-        return result;
+        return step_of<Step, A>(numbers);
     }
+};
+
+// The same of a 16-bit parameter with a float32 master: its arrays are the parameter, its gradient, the
+// master, and the states, as wide as that.
+template <template <class> class Step>
+struct MasterRow {
+    static constexpr int arrays_count = 3 + Step<double>::states;
+    static constexpr int numbers_count = Row<Step>::numbers_count;
+
+    int64_t first_chunk;
+    int64_t size;
+    void* arrays[arrays_count];
+    int64_t wide_gradient;  // 1 where the gradient is float32, 0 where it is of the parameter's type
+    double numbers[numbers_count];
+
+    STEP_FUNCTION Step<float> step() const { return step_of<Step, float>(numbers); }
 };
 
 }  // namespace steps

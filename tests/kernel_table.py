@@ -64,10 +64,12 @@ class Scratch:
 
 @dataclass
 class Tensor:
-    """What a step works on: a parameter, its gradient, its states; and the step's numbers."""
+    """What a step works on: a parameter, its gradient, its states; and the step's numbers. With a
+    master, which is behind the gradient, a flag says whether the gradient is as wide."""
 
     arrays: list[In | Update]
     numbers: Sequence[float]
+    flags: Sequence[int] = ()
 
     @property
     def size(self) -> int:
@@ -94,7 +96,7 @@ class Table:
         """The table, for arrays at these addresses."""
         words, chunks = [], 0
         for tensor in self.tensors:
-            words += [chunks, tensor.size, *(next(addresses) for _ in tensor.arrays)]
+            words += [chunks, tensor.size, *(next(addresses) for _ in tensor.arrays), *tensor.flags]
             words += np.array(tensor.numbers, np.float64).view(np.int64).tolist()
             chunks += -(-tensor.size // self.chunk)
         return In(np.array(words, np.int64))
@@ -1134,27 +1136,45 @@ STEPPED = (
 
 
 def step_table(
-    draw: Draw, name: str, kinds: Sequence, options: dict[str, Any], lengths: Sequence[int]
+    draw: Draw,
+    name: str,
+    kinds: Sequence,
+    options: dict[str, Any],
+    lengths: Sequence[int],
+    mastered: bool,
 ) -> list[Tensor]:
-    """A tensor of each length, with one after the other combination of options."""
+    """A tensor of each length, with one after the other combination of options. Of those with a
+    master every third element was changed since the last step, and half have wide gradients."""
     several = {k: v if isinstance(v, tuple) else (v,) for k, v in options.items()}
     combinations = itertools.cycle(itertools.product(*several.values()))
+    narrow = draw
+    if mastered:
+        draw = Draw(np.dtype("float32"), draw.library, draw.random)
     tensors = []
-    for n, values in zip(lengths, combinations, strict=False):
+    for i, (n, values) in enumerate(zip(lengths, combinations, strict=False)):
         chosen = dict(zip(several, values, strict=True))
-        arrays = [draw.normal(n), draw.normal(n)]
+        wide_gradient = i % 3 == 1
+        arrays = [draw.normal(n), (draw if wide_gradient else narrow).normal(n)]
         states = [drawn_state(kind, draw, n, chosen) for kind in kinds]
+        master, copy = arrays[0], arrays[0].astype(narrow.dtype)
+        if mastered:
+            copy[::3] = narrow.normal(n)[::3]
+            given = copy.astype(draw.dtype)
+            arrays[0] = np.where(copy == master.astype(narrow.dtype), master, given)
         after = reference(name, *arrays, *states, **chosen)
         _, numbers = NUMBERS[name](*states, **chosen)
+        arrays[0] = master
         changed = [
             Update(a, b) for a, b in zip((*arrays, *states), after, strict=True) if a is not None
         ]
         changed[1:2] = [In(arrays[1])]
-        tensors.append(Tensor(changed, numbers))
+        if mastered:
+            changed[:2] = [Update(copy, after[0]), changed[1], changed[0]]
+        tensors.append(Tensor(changed, numbers, (int(wide_gradient),) if mastered else ()))
     return tensors
 
 
-def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
+def stepped(name: str, kinds: Sequence, options: dict[str, Any], mastered: bool) -> Callable:
     """The calls for one launcher: all lengths in one table, some of them empty; many short tensors,
     all in one chunk or in several; and no tensor."""
 
@@ -1164,7 +1184,7 @@ def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
             ((20011,), 1024),
             ([*range(40), 0, *range(40)], 16),
         ):
-            table = Table(step_table(draw, name, kinds, options, lengths), chunk)
+            table = Table(step_table(draw, name, kinds, options, lengths, mastered), chunk)
             yield [table, len(table.tensors), table.chunks, chunk]
         yield [None, 0, 0, 4096]
 
@@ -1172,6 +1192,7 @@ def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
 
 
 for _launcher, _name, _kinds, _options in STEPPED:
-    row(_launcher, slack=4)(stepped(_name, _kinds, _options))
+    row(_launcher, slack=4)(stepped(_name, _kinds, _options, False))
+    row(f"master_{_launcher}", slack=4, dtypes=FLOATS[2:])(stepped(_name, _kinds, _options, True))
 
 import image_table  # noqa: E402, F401  adds its rows

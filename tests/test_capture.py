@@ -82,6 +82,12 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], Callable, bool, bool]] = {
     "lstm": (Tagger, lambda p: optim.Adam(p, lr=0.1, amsgrad=True), True, False),
     "gpt": (GPT, lambda p: optim.AdamW(p, lr=0.01), True, True),
     "gpt of bfloat16": (lambda: GPT().bfloat16(), lambda p: optim.AdamW(p, lr=0.01), True, False),
+    "gpt with masters": (
+        lambda: GPT().bfloat16(),
+        lambda p: optim.AdamW(p, lr=0.01, master_weights=True),
+        True,
+        True,
+    ),
 }
 
 
@@ -374,6 +380,36 @@ def test_parameters_that_have_moved_are_noticed(device: str) -> None:
     weight.data = weight.detach().clone()
     with pytest.raises(CaptureError, match="lies elsewhere than when the step was recorded"):
         step(*data[3])
+
+
+def test_a_replay_that_is_refused_has_done_nothing(device: str) -> None:
+    """Two optimizers: the first one's step, and the random numbers, are not counted without the
+    second one's."""
+    models = [nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)).to(device) for _ in range(2)]
+    optimizers = [optim.Adam(model.parameters(), lr=0.1) for model in models]
+
+    def step(x: tg.Tensor) -> None:
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+
+    call, x = make_graphed_step(step, warmup=1), tg.ones(4, 3, device=device)
+    for _ in range(3):
+        call(x)
+    right = models[1][0].weight.data
+    models[1][0].weight.data = right.clone()
+    found = []
+    for _ in range(2):
+        counts = [s["step"].item() for o in optimizers for s in o.state.values()]
+        found.append((counts, tg.get_rng_state().tolist(), [*map(values, models)]))
+        with pytest.raises(CaptureError, match="lies elsewhere"):
+            call(x)
+    np.testing.assert_equal(*found)
+    assert found[0][0] == [3] * 4
+    models[1][0].weight.data = right
+    call(x)
+    assert [s["step"].item() for o in optimizers for s in o.state.values()] == [4] * 4
 
 
 def test_arguments_stay_alike(device: str) -> None:

@@ -147,7 +147,7 @@ def test_signatures_and_defaults_are_pytorchs(name):
         [(p.name, p.kind) for p in inspect.signature(type(o).__init__).parameters.values()]
         for o in (ours, theirs)
     )
-    assert mine == other
+    assert [given for given in mine if given[0] != "master_weights"] == other
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])

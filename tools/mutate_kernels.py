@@ -87,7 +87,8 @@ def launchers(file: Path) -> list[str]:
     )
     if "FOR_EACH_STEP" in text:
         steps = (KERNELS / "steps.h").read_text()
-        found += [f"{name}_step" for name in re.findall(r"^ +use\((\w+),", steps, re.MULTILINE)]
+        names = re.findall(r"^ +use\((\w+),", steps, re.MULTILINE)
+        found += [f"{master}{name}_step" for master in ("", "master_") for name in names]
     return found
 
 

@@ -147,7 +147,7 @@ def _optimizer_entries(optimizer: Any, path: Path) -> Iterator[tuple[Path, Any]]
             sharding = getattr(p, "sharding", None)
             for key, value in optimizer.state.get(p, {}).items():
                 at = (*path, "state", number, key)
-                if sharding is not None and key in optimizer.kept_arrays:
+                if sharding is not None and key in optimizer.like_parameters:
                     if value.shape != p.shape:
                         raise CheckpointError(
                             f"save: the state {key!r} of a sharded parameter has shape "
@@ -331,7 +331,7 @@ def _optimizer_state(found: _Found, path: Path, optimizer: Any) -> dict[str, Any
             at = (*path, "state", number)
             if owns(p) and found.below(at):
                 state[number] = {
-                    place[-1]: _state_value(found, place, p, optimizer.kept_arrays)
+                    place[-1]: _state_value(found, place, p, optimizer.like_parameters)
                     for place in found.below(at)
                 }
             numbers.append(number)

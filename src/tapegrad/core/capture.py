@@ -39,7 +39,8 @@ class Capture:
     ) -> None:
         self.device, self.array_type, self.insert = device, array_type, insert
         self._empty, self._write = empty, write
-        self.before_each: list[Callable[[], Any]] = []  # what the host does before a replay
+        # What the host does before a replay; each returns what takes it back, or None.
+        self.before_each: list[Callable[[], Callable[[], Any] | None]] = []
         self.at_end: list[Callable[[], Any]] = []
         self.shared: dict[Any, Any] = {}  # for those who keep something while it is made
 

@@ -538,7 +538,8 @@ def _accumulation(
     """What adds a gradient to ``tensor.grad``; everything that can fail is behind us then."""
     gradient, have = found[edge], tensor._grad
     array, device = tensor._array, tensor._device
-    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not device:
+    dtype = edge.of if type(edge) is Leaf else edge.dtype
+    if edge.shape != array.shape or dtype != array.dtype or edge.device is not device:
         raise RuntimeError(f"[backward] {edge.changed()}")  # type: ignore[union-attr]
     if device.type == "cuda":
         make_current(device)

@@ -124,8 +124,8 @@ class Leaf:
     """
 
     __slots__ = (
-        *("__weakref__", "aside", "device", "dtype", "earlier", "hooks", "later_hooks", "shape"),
-        *("tensor", "watched"),
+        *("__weakref__", "aside", "device", "dtype", "earlier", "hooks", "later_hooks", "of"),
+        *("shape", "tensor", "watched"),
     )
     serial = 0
     next_functions = ()
@@ -133,7 +133,7 @@ class Leaf:
     def __init__(self, tensor: Tensor):
         self.tensor = weakref.ref(tensor)
         self.shape = tensor._array.shape
-        self.dtype = tensor._array.dtype
+        self.of = self.dtype = tensor._array.dtype  # the tensor's, and its gradient's
         self.device = tensor._device
         self.hooks: dict | None = None
         self.later_hooks: dict | None = None  # called once .grad has the gradient
@@ -153,7 +153,7 @@ class Leaf:
         now = tensor if tensor is not None else self
         shape, dtype, device = now.shape, now.dtype, now.device
         return (
-            f"a leaf of shape {tuple(self.shape)}, {self.dtype.name} on {self.device} in the "
+            f"a leaf of shape {tuple(self.shape)}, {self.of.name} on {self.device} in the "
             f"forward pass has become one of shape {tuple(shape)}, {dtype.name} on {device} since: "
             "go forward again after changing it"
         )
@@ -369,8 +369,8 @@ class Tensor(_Base):
 
     @property
     def grad(self) -> Tensor | None:
-        """What ``backward`` has added up: of the tensor's shape, dtype and device; None at first.
-        Warns of a tensor that is no leaf and keeps none, which stays None.
+        """What ``backward`` has added up: of the tensor's shape, device and ``grad_dtype``; None at
+        first. Warns of a tensor that is no leaf and keeps none, which stays None.
 
         Setting it raises TypeError for anything but a Tensor or None, and RuntimeError for another
         shape, dtype or device, or the tensor itself.
@@ -394,16 +394,47 @@ class Tensor(_Base):
                 raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
             if value is self:
                 raise RuntimeError("a tensor cannot be its own gradient")
-            if value.shape != self.shape or value.dtype != self.dtype:
+            dtype = self.grad_dtype if self.is_leaf else self.dtype
+            if value.shape != self.shape or value.dtype != dtype:
                 raise RuntimeError(
                     f"a gradient has its tensor's shape and dtype {tuple(self.shape)} "
-                    f"{self.dtype.name}; got {tuple(value.shape)} {value.dtype.name}"
+                    f"{dtype.name}; got {tuple(value.shape)} {value.dtype.name}"
                 )
             if value._device is not self._device:
                 raise RuntimeError(
                     f"the gradient is on {value._device}, its tensor on {self._device}"
                 )
         self._grad = value
+
+    @property
+    def grad_dtype(self) -> Any:
+        """The dtype of this leaf's gradient: its own, or a float dtype that is set here, such as
+        float32 for a 16-bit parameter whose gradients are added up over many batches. Those of
+        linear layers' weights come in float32 then, the others are converted.
+
+        Raises RuntimeError for tensors that are no leaves, and, where it is set, for those that
+        require no gradient, for a dtype that has none, and beside a ``.grad`` of another one.
+        """
+        if not self.is_leaf:
+            raise RuntimeError("[grad_dtype] only leaves have one: set it where the tensor is made")
+        return self.dtype if self._node is None else self._node.dtype
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: Any) -> None:
+        dtype, leaf = dtypes.dtype(value), self._node
+        if type(leaf) is not Leaf:
+            raise RuntimeError(
+                "[grad_dtype] only leaves that require grad have one to be set: call "
+                "requires_grad_() before"
+            )
+        if not dtypes.is_floating(dtype):
+            raise RuntimeError(f"[grad_dtype] gradients are floats, not {dtype.name}")
+        if self._grad is not None and self._grad.dtype != dtype:
+            raise RuntimeError(
+                f"[grad_dtype] there is a .grad of {self._grad.dtype.name}: set it to None before "
+                f"gradients become {dtype.name}"
+            )
+        leaf.dtype = dtype
 
     @property
     def retains_grad(self) -> bool:
@@ -486,9 +517,11 @@ class Tensor(_Base):
 
     def _leaf_over(self, value: Tensor) -> Leaf:
         before, now = self._node, (value._array.shape, value._array.dtype, value._device)
-        if (before.shape, before.dtype, before.device) == now:
+        if (before.shape, before.of, before.device) == now:
             return before
         leaf = Leaf(value)
+        if before.dtype != before.of:
+            leaf.dtype = before.dtype
         leaf.tensor = weakref.ref(self)
         leaf.hooks, leaf.watched = before.hooks, before.watched
         leaf.later_hooks, leaf.aside = before.later_hooks, before.aside

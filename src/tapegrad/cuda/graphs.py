@@ -100,12 +100,21 @@ class CUDAGraph:
 
     def replay(self) -> None:
         """Run what was recorded, on the current stream, without waiting for it. Raises RuntimeError
-        before anything is, and CaptureError if a parameter's memory is another one by now."""
+        before anything is, and CaptureError if a parameter's memory is another one by now. Where it
+        raises, no step was counted and no random number taken."""
         if not self._is_recorded or self._recorder is None or self._capture is None:
             raise RuntimeError("[CUDAGraph] there is nothing to replay: record it first")
-        for prepare in self._capture.before_each:
-            prepare()
-        self._recorder.replay()
+        taken: list[Callable[[], Any]] = []
+        try:
+            for prepare in self._capture.before_each:
+                back = prepare()
+                if back is not None:
+                    taken.append(back)
+            self._recorder.replay()
+        except BaseException:
+            for back in reversed(taken):
+                back()
+            raise
 
     def reset(self) -> None:
         """Forget what was recorded, and give its memory back."""

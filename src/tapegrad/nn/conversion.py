@@ -59,7 +59,11 @@ class Conversion:
                     continue
                 after = convert(parameter)
                 if after is not parameter:
-                    grad = None if parameter.grad is None else convert(parameter.grad)
+                    grad = parameter.grad
+                    if grad is not None and parameter.grad_dtype != parameter.dtype:
+                        grad = grad.to(after._device)  # and of the dtype that was asked for
+                    elif grad is not None:
+                        grad = convert(grad)
                     moved[id(parameter)] = (parameter, after)
                     steps += taking(parameter, {**parameter._taking(after), "_grad": grad})
             for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):

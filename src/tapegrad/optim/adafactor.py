@@ -10,6 +10,7 @@ from tapegrad.ops.common.type_info import finfo
 
 from .number import Number, is_number
 from .optimizer import Optimizer, Params, alike, options
+from .saved import MASTER
 
 
 class Adafactor(Optimizer):
@@ -41,6 +42,7 @@ class Adafactor(Optimizer):
         *,
         foreach: bool | None = None,
         maximize: bool = False,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 
@@ -62,15 +64,16 @@ class Adafactor(Optimizer):
         *batch, rows, columns = p.shape
         return {"row_var": (*batch, rows, 1), "col_var": (*batch, 1, columns)}.get(key)
 
-    def _fits(self, key: str, value: Tensor, p: Tensor) -> bool:
-        return alike(value, p, self._shape(key, p))
+    def _fits(self, key: str, value: Tensor, p: Tensor, dtype: Any) -> bool:
+        shape = p.shape if key == MASTER else self._shape(key, p)
+        return alike(value, p, dtype, shape)
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:
         eps1, eps2 = group["eps"]
         return super()._options({**group, "eps1": eps1, "eps2": eps2})
 
     def _prepared(self, p: Tensor, *how: Any) -> tuple[list, dict, Any]:
-        kept, options, then = super()._prepared(p, *how)
+        kept, options, new = super()._prepared(p, *how)
         if options["eps1"] is None:
             options["eps1"] = finfo(p.dtype).eps
-        return kept, options, then
+        return kept, options, new

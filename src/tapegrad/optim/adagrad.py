@@ -36,6 +36,7 @@ class Adagrad(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
         for group in self.param_groups:
@@ -43,4 +44,5 @@ class Adagrad(Optimizer):
                 self.state[p].update(step=0, sum=self._fresh("sum", p, group))
 
     def _fresh(self, key: str, p: Tensor, group: dict[str, Any]) -> Tensor:
-        return full_state(p, p.shape, plain(group["initial_accumulator_value"]))
+        first = plain(group["initial_accumulator_value"])
+        return full_state(p, p.shape, first, self._dtype(p, group))

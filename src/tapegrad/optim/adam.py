@@ -42,6 +42,7 @@ class Adam(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 
@@ -76,5 +77,6 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         Optimizer.__init__(self, params, options(locals()) | {"decoupled_weight_decay": True})

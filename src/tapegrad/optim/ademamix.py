@@ -44,6 +44,7 @@ class AdEMAMix(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 

@@ -36,6 +36,8 @@ class ASGD(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        *,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 

@@ -40,6 +40,8 @@ class Muon(Optimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
+        *,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 

@@ -18,9 +18,9 @@ from tapegrad.core.tensor import Tensor, wrap
 
 from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, with_hooks
 from .number import counted, is_number, kept_number, plain
-from .saved import Saved
+from .saved import MASTER, Saved, keeps_master
 from .steps import options_of
-from .steps.chunks import Prepared, together
+from .steps.chunks import Prepared, Then, together
 from .steps.kernels import record_step
 from .steps.loops import add_all
 
@@ -39,10 +39,10 @@ class _Required:
 required = _Required()
 
 
-def full_state(p: Tensor, shape: Sequence[int], value: float = 0.0) -> Tensor:
-    """An array to keep beside a parameter, contiguous even where the parameter is not."""
-    ops = p._device.ops
-    array = ops["zeros"](tuple(shape), dtype=p._array.dtype)
+def full_state(p: Tensor, shape: Sequence[int], value: float = 0.0, dtype: Any = None) -> Tensor:
+    """An array to keep beside a parameter, of its dtype or another, contiguous even where the
+    parameter is not."""
+    array = p._device.ops["zeros"](tuple(shape), dtype=dtype or p._array.dtype)
     if value:
         array.fill(value)
     return wrap(array, p._device)
@@ -51,21 +51,25 @@ def full_state(p: Tensor, shape: Sequence[int], value: float = 0.0) -> Tensor:
 def options(given: dict[str, Any]) -> dict[str, Any]:
     """The options among the ``locals()`` of an optimizer's constructor: its signature declares
     them and what they are by default. ``foreach``, ``fused`` and ``capturable`` are PyTorch's ways
-    to compute the same numbers: here there is one, and they change nothing. Raises RuntimeError for
-    two that exclude each other."""
+    to compute the same numbers: here there is one, and they change nothing. ``master_weights``,
+    which PyTorch has not, is one where it is True. Raises RuntimeError for two that exclude each
+    other."""
     if given.get("fused"):
         for other in ("foreach", "differentiable"):
             if given.get(other):
                 raise RuntimeError(
                     f"{type(given['self']).__name__}: fused and {other} cannot both be True"
                 )
-    return {k: v for k, v in given.items() if k not in {"self", "params", "__class__"}}
+    left_out = {"self", "params", "__class__"}
+    if given.get("master_weights") is False:
+        left_out.add("master_weights")
+    return {k: v for k, v in given.items() if k not in left_out}
 
 
-def alike(x: Tensor, y: Tensor, shape: Sequence[int] | None = None) -> bool:
-    a, b = x._array, y._array
-    wanted = b.shape if shape is None else tuple(shape)
-    return a.shape == wanted and a.dtype == b.dtype and x._device is y._device
+def alike(x: Tensor, y: Tensor, dtype: Any, shape: Sequence[int] | None = None) -> bool:
+    """Whether ``x`` has this dtype, the device of ``y``, and its shape, or this one."""
+    wanted = y._array.shape if shape is None else tuple(shape)
+    return x._array.shape == wanted and x._array.dtype == dtype and x._device is y._device
 
 
 def _words(x: Any) -> str:
@@ -87,6 +91,12 @@ class Optimizer(Saved):
     With ``differentiable=True`` a step is recorded: gradients flow through it to what the
     parameters were, to their gradients, the state, and options that are tensors. Its parameters
     must not be leaves that require grad: give clones.
+
+    With ``master_weights=True`` a step updates 16-bit parameters in float32, so that what is too
+    small for their digits is not lost: the state has a copy in float32, "master_param", and all
+    else in float32; the parameter gets the copy's values, rounded. What it computes is, to the bit,
+    the step of a float32 parameter. Where something else changes the parameter (``load_state_dict``
+    of a model, ``copy_``), the master follows. Its gradient may be float32, too (``grad_dtype``).
     """
 
     step_name: str
@@ -165,6 +175,9 @@ class Optimizer(Saved):
                 self._require(group, option, is_number(value), "a number")
         if self.beta_count:
             self._require_betas(group)
+        if group.get("master_weights"):
+            exclusive = not group.get("differentiable")
+            self._require(group, "master_weights", exclusive, "False with differentiable=True")
 
     def _require(self, group: dict[str, Any], option: str, valid: bool, rule: str) -> None:
         if not valid:
@@ -212,7 +225,7 @@ class Optimizer(Saved):
         for number, group in enumerate(self.param_groups):
             mine = [(p, p._grad) for p in group["params"] if p._grad is not None]
             for p, _ in mine:
-                self._require_alike(p, self.state[p])
+                self._require_alike(p, self.state[p], group)
                 if group.get("differentiable") and p.is_leaf and p.requires_grad:
                     raise RuntimeError(
                         f"{type(self).__name__}.step: a parameter of shape {tuple(p.shape)} is a "
@@ -222,7 +235,8 @@ class Optimizer(Saved):
                 work.append((number, mine))
         recording = capturing()
         if recording is not None:
-            record_step(recording, partial(self._prepare, work))
+            states = [self.state[p] for _, mine in work for p, _ in mine]
+            record_step(recording, partial(self._prepare, work), states)
             return loss
         prepared = self._prepare(work)
         (quiet(prepared.make) if noisy() else prepared.make)()
@@ -252,18 +266,26 @@ class Optimizer(Saved):
                     update(p, grad, self.state[p], *how)
         return prepared
 
-    def _require_alike(self, p: Tensor, state: dict[str, Any]) -> None:
+    def _require_alike(self, p: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Raise RuntimeError if the gradient or the state do not fit: a kernel would write past
         the end of the smaller array, or read numbers of the wrong size."""
-        if p._grad is None or not alike(p._grad, p):
-            self._refuse(p, "its gradient", p._grad, "call zero_grad() and backward() again")
+        kept = self._dtype(p, group)
+        grad = p._grad
+        if grad is None or not any(alike(grad, p, dtype) for dtype in (p.dtype, kept)):
+            self._refuse(
+                p,
+                "its gradient",
+                grad,
+                "call zero_grad() and backward() again, or, where a 16-bit parameter has a float32 "
+                "gradient, make the optimizer with master_weights=True",
+            )
         if not getattr(p._array.flags, "writeable", True):  # (CuPy has no such flag)
             raise RuntimeError(
                 f"{type(self).__name__}.step: a parameter of shape {tuple(p.shape)} shares the "
                 "memory of a read-only array: make it of a copy"
             )
-        for key in self.kept_arrays:
-            if key in state and not self._fits(key, state[key], p):
+        for key in self.like_parameters:
+            if key in state and not self._fits(key, state[key], p, kept):
                 self._refuse(
                     p,
                     f"its state {key!r}",
@@ -272,9 +294,9 @@ class Optimizer(Saved):
                     "along with optimizer.load_state_dict(optimizer.state_dict())",
                 )
 
-    def _fits(self, key: str, value: Tensor, p: Tensor) -> bool:
+    def _fits(self, key: str, value: Tensor, p: Tensor, dtype: Any) -> bool:
         """Whether what is kept as ``key`` has the shape, dtype and device that it should."""
-        return alike(value, p)
+        return alike(value, p, dtype)
 
     def _refuse(self, p: Tensor, what: str, other: Any, remedy: str) -> None:
         number = next(i for i, q in enumerate(self._parameters()) if q is p)
@@ -315,9 +337,9 @@ class Optimizer(Saved):
 
     def _prepared(
         self, p: Tensor, state: dict, used: Sequence[str], options: dict, group: dict
-    ) -> tuple[list, dict, partial | None]:
-        """Each of ``kept_arrays`` (None where it is not used), the options, and what puts into the
-        state what is new in it."""
+    ) -> tuple[list, dict, dict]:
+        """Each of ``kept_arrays`` (None where it is not used), the options, and what is new in the
+        state."""
         new: dict[str, Any] = {}
         kept: list[Any] = []
         for key in self.kept_arrays:
@@ -327,8 +349,7 @@ class Optimizer(Saved):
                 if value is not None:
                     new[key] = value
             kept.append(value)
-        if new and capturing() is not None:
-            refuse("an optimizer makes its state at the first step: call step() once before")
+        _refuse_state(new)
         if "first_step" in options:
             options = {**options, "first_step": bool(new)}
         if self.counts_steps:
@@ -339,14 +360,16 @@ class Optimizer(Saved):
                     options[key] = value
             for key, value in numbers.items():
                 new[key] = counted(value) if key == "step" else kept_number(value)
-        return kept, options, partial(state.update, new) if new else None
+        return kept, options, new
 
     def _update_in_loops(
         self, prepared: Prepared, mine: list, used: Sequence[str], options: dict, group: dict
     ) -> list:
-        """Prepare the steps of all parameters at once, where none has options of its own, and the
-        CPU's loops make them; the parameters and states that are left."""
-        if self.counts_steps or any(p._device is not CPU for p, _ in mine):
+        """Prepare the steps of all parameters at once, where none has options of its own, nor a
+        master, and the CPU's loops make them; the parameters and states that are left."""
+        if self.counts_steps or any(
+            p._device is not CPU or keeps_master(p, group) for p, _ in mine
+        ):
             return mine
         kept = tuple([key if key in used else None for key in self.kept_arrays])
         try:
@@ -360,15 +383,27 @@ class Optimizer(Saved):
             options = {**options, "first_step": False}
         return [mine[i] for i in add_all(prepared, self.step_name, rows, kept, options)]
 
-    def _update(self, p: Tensor, grad: Tensor, state: dict[str, Any], *how: Any) -> None:
-        """Call the step with the parameter, its gradient, the arrays that it keeps and the options.
-        What is new in the state comes with the step."""
-        kept, options, then = self._prepared(p, state, *how)
+    def _update(
+        self, p: Tensor, grad: Tensor, state: dict, used: Sequence[str], options: dict, group: dict
+    ) -> None:
+        """Call the step with the parameter or its master, its gradient, the arrays that it keeps
+        and the options. What is new in the state comes with the step."""
+        new: dict[str, Any] = {}
+        stepped, copy = p, None
+        if keeps_master(p, group):
+            if MASTER not in state:
+                new[MASTER] = p.detach().to(self._dtype(p, group))
+                _refuse_state(new)
+            stepped, copy = {**state, **new}[MASTER], p._array
+        kept, options, more = self._prepared(stepped, state, used, options, group)
+        new.update(more)
+        then = Then(partial(state.update, new) if new else None, stepped._array, copy)
         arrays = [None if x is None else x._array for x in kept]
-        p._device.ops[self.step_name](p._array, grad._array, *arrays, then=then, **options)
+        p._device.ops[self.step_name](stepped._array, grad._array, *arrays, then=then, **options)
 
     def _update_on_tape(self, p: Tensor, state: dict[str, Any], *how: Any) -> None:
-        kept, options, then = self._prepared(p, state, *how)
+        kept, options, new = self._prepared(p, state, *how)
+        then = Then(partial(state.update, new) if new else None)
         bodies[self.step_name](tensor_xp, p, p._grad, *kept, then=then, **options)
 
     def __repr__(self) -> str:
@@ -377,6 +412,12 @@ class Optimizer(Saved):
             options = (f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
             groups.append(f"\nParameter Group {number}\n{''.join(options)}")
         return f"{type(self).__name__} ({''.join(groups)})"
+
+
+def _refuse_state(new: dict[str, Any]) -> None:
+    """Raise CaptureError where arrays of a state are made while work is recorded."""
+    if new and capturing() is not None:
+        refuse("an optimizer makes its state at the first step: call step() once before")
 
 
 def _plain(group: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.dtypes import accumulator, is_low_precision
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import as_tensor
 
 from .hooks import Hooked
 from .number import counted, is_number, kept_number
+
+MASTER = "master_param"  # a 16-bit parameter in float32, in its state: apex's name for it
+
+
+def keeps_master(p: Tensor, group: dict[str, Any]) -> bool:
+    """Whether steps update a float32 master of this parameter, which it follows, rounded."""
+    return bool(group.get("master_weights")) and is_low_precision(p.dtype)
 
 
 class Saved(Hooked):
@@ -35,6 +43,16 @@ class Saved(Hooked):
     def _used(self, group: dict[str, Any]) -> Sequence[str]:
         """Which of ``kept_arrays`` a step uses."""
         return self.kept_arrays
+
+    def _dtype(self, p: Tensor, group: dict[str, Any]) -> Any:
+        """Of what is kept: the parameter's, or its master's."""
+        return accumulator(p.dtype) if keeps_master(p, group) else p.dtype
+
+    @property
+    def like_parameters(self) -> tuple[str, ...]:
+        """The keys of arrays in a state that have their parameter's shape, or what ``_shape``
+        says."""
+        return (*self.kept_arrays, MASTER)
 
     def _shape(self, key: str, p: Tensor) -> Sequence[int] | None:
         """Of the array that is kept as ``key``; None if there is none for this parameter."""
@@ -63,7 +81,8 @@ class Saved(Hooked):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over state and options of an optimizer of the same kind over like parameters, one of
-        PyTorch's too; all of it or nothing.
+        PyTorch's too; all of it or nothing. Masters are taken over where the parameters are of
+        16 bits and ``master_weights`` is on; else a parameter in float32 is its own.
 
         Raises ValueError, which names group and key, before it changes anything: for other groups,
         options out of range, a state that is none of these parameters', lacks what a step needs, or
@@ -133,10 +152,11 @@ class Saved(Hooked):
                 state[key] = counted(_count(where, value))
             elif key in self.kept_numbers:
                 state[key] = kept_number(_number(where, key, value))
-            elif key not in self.kept_arrays:
-                state[key] = adopted(p, value)
-            elif value is not None:  # (as PyTorch keeps what was not needed yet)
-                state[key] = self._load_array(where, p, key, value)
+            elif key not in self.like_parameters:
+                state[key] = adopted(p, value, p.dtype)
+            elif value is not None and (key != MASTER or keeps_master(p, group)):
+                # (None is what PyTorch keeps of what was not needed yet)
+                state[key] = self._load_array(where, p, key, value, self._dtype(p, group))
         if self.counts_steps:
             arrays = [key for key in self._used(group) if self._shape(key, p) is not None]
             for key in ("step", *self.kept_numbers, *arrays):
@@ -144,8 +164,9 @@ class Saved(Hooked):
                     raise ValueError(f"{where}: '{key}' is missing")
         return state
 
-    def _load_array(self, where: str, p: Tensor, key: str, value: Any) -> Tensor:
-        array, shape = adopted(p, value), self._shape(key, p)
+    def _load_array(self, where: str, p: Tensor, key: str, value: Any, dtype: Any) -> Tensor:
+        shape = p.shape if key == MASTER else self._shape(key, p)
+        array = adopted(p, value, dtype)
         if not isinstance(array, Tensor):
             raise ValueError(f"{where}: '{key}' is no tensor, but a {type(value).__name__}")
         if shape is None or array.shape != tuple(shape):
@@ -153,7 +174,7 @@ class Saved(Hooked):
             raise ValueError(
                 f"{where}: '{key}' has shape {tuple(array.shape)}, its parameter {wanted}"
             )
-        return array.to(p.dtype)
+        return array.to(dtype)
 
 
 def _option(value: Any) -> Any:
@@ -197,16 +218,17 @@ def _count(where: str, value: Any) -> int:
     return int(array.item())
 
 
-def adopted(p: Tensor, value: Any) -> Any:
+def adopted(p: Tensor, value: Any, dtype: Any) -> Any:
     """A copy; of tensors, arrays, and another library's tensors, on the parameter's device and, if
-    they are floats, in its dtype."""
+    they are floats, of this dtype."""
     if isinstance(value, Mapping):
-        return {key: adopted(p, x) for key, x in value.items()}
+        return {key: adopted(p, x, dtype) for key, x in value.items()}
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(adopted(p, x) for x in value)
+        return type(value)(adopted(p, x, dtype) for x in value)
     if not isinstance(value, Tensor):
         if not hasattr(value, "__array__") or isinstance(value, np.generic):
             return deepcopy(value)
         value = as_tensor(_on_host(value))
-    dtype = p.dtype if value.is_floating_point() else value.dtype
+    if not value.is_floating_point():
+        dtype = value.dtype
     return value.detach().to(device=p.device, dtype=dtype).clone()

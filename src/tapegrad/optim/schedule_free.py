@@ -9,6 +9,7 @@ from tapegrad.core.tensor import Tensor
 
 from .number import Number, plain
 from .optimizer import Optimizer, Params, options
+from .saved import MASTER
 
 
 class ScheduleFreeAdamW(Optimizer):
@@ -47,6 +48,7 @@ class ScheduleFreeAdamW(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        master_weights: bool = False,
     ) -> None:
         super().__init__(params, options(locals()) | {"train_mode": True})
 
@@ -92,6 +94,10 @@ class ScheduleFreeAdamW(Optimizer):
             beta = plain(group["betas"][0])
             part = 1 - beta if training else 1 - 1 / beta  # of the way from here to z
             for p in group["params"]:
-                if "z" in self.state[p]:
-                    p.lerp_(self.state[p]["z"], part)
+                state = self.state[p]
+                if "z" in state:
+                    y = state.get(MASTER, p)
+                    y.lerp_(state["z"], part)
+                    if y is not p:
+                        p.copy_(y)
             group["train_mode"] = training

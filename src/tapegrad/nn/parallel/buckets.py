@@ -22,13 +22,13 @@ _FIRST = 2**20  # bytes of the first bucket: small, so that sending begins early
 
 
 class Bucket:
-    """Gradients of parameters of one dtype and device, side by side."""
+    """Gradients of one dtype and device, side by side."""
 
     def __init__(self, parameters: Sequence[Tensor], numbers: Sequence[int]):
         self.numbers = numbers
         first = parameters[numbers[0]]
         count = sum(parameters[number].numel() for number in numbers)
-        array = first._device.ops["zeros"]((count,), dtype=first._array.dtype)
+        array = first._device.ops["zeros"]((count,), dtype=first.grad_dtype)
         self.whole = wrap(array, first._device)
         self.views: dict[int, Any] = {}
         start = 0
@@ -48,15 +48,16 @@ def divide(parameters: Sequence[Tensor], most: int) -> list[list[int]]:
     filled: list[int] = []
     for number in reversed(range(len(parameters))):
         p = parameters[number]
-        kind = (p._device, p._array.dtype)
+        kind = (p._device, p.grad_dtype)
+        size = p.numel() * p.grad_dtype.itemsize
         at = open_groups.get(kind)
         limit = most if at else min(_FIRST, most)
-        if at is None or filled[at] + p._array.nbytes > limit:
+        if at is None or filled[at] + size > limit:
             at = open_groups[kind] = len(groups)
             groups.append([])
             filled.append(0)
         groups[at].append(number)
-        filled[at] += p._array.nbytes
+        filled[at] += size
     return groups
 
 

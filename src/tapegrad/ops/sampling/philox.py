@@ -127,6 +127,7 @@ class _Replayed:
     def __init__(self, recording: Capture, generator: Generator) -> None:
         self._generator, self._calls = generator, 0
         self._seed, self._offset = generator._seed, generator._offset
+        recording.before_each.append(lambda: partial(generator.jump, *generator.next(0)))
         self._start = recording.live(self._words(self._seed, self._offset), self._later)
         recording.shared[generator] = self
         recording.at_end.append(partial(generator.jump, self._seed, self._offset))

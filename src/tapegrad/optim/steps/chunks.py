@@ -33,7 +33,7 @@ import numpy as np
 
 from tapegrad.core.capture import capturing, refuse
 from tapegrad.core.devices import bodies
-from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.dtypes import accumulator, is_low_precision
 from tapegrad.core.modes import holds
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
@@ -49,7 +49,28 @@ ONCE: tuple = (None,)
 
 Arrays = tuple[Any, ...]  # entries may be None: state that this optimizer does not keep
 Calls = Iterator[tuple]  # functions and their operands: numbers, or an array's chunks
-Then = partial | None  # what is to happen with the step, or not
+
+
+class Then:
+    """What happens with a step: ``count`` puts into a state what is new in it. Where the step
+    updates the float32 ``master`` of a 16-bit parameter, this is ``copy``, which takes its
+    values."""
+
+    def __init__(self, count: partial | None, master: Any = None, copy: Any = None) -> None:
+        self.count, self.master, self.copy = count, master, copy
+
+    def before(self) -> None:
+        """Let the master follow the parameter where something else has changed that."""
+        if self.copy is not None:
+            wide, narrow = self.master.dtype, self.copy.dtype
+            given = self.copy.astype(wide)
+            changed = self.master.astype(narrow).astype(wide) != given
+            np.copyto(self.master, given, where=changed)
+
+    def calls(self) -> list[partial]:
+        """What is to be called behind the step."""
+        rounds = [] if self.copy is None else [partial(setitem, self.copy, ..., self.master)]
+        return rounds if self.count is None else [*rounds, self.count]
 
 
 @cache
@@ -171,13 +192,13 @@ def add_square(work: Any, x: Any, total: Any, t: Any) -> tuple:
     return ((np.square, x, t), (work.reduce, t, None, None, part), (np.add, total, part, total))
 
 
-def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
+def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then | None) -> None:
     """Make the calls of ``update(work, *arrays)``, on matching pieces of large arrays, and at last
-    that of ``then``. They may change all arrays but the second, the gradient."""
+    those of ``then``. They may change all arrays but the second, the gradient."""
     param = arrays[0]
     if isinstance(param, Tensor):
-        on_tape(update, arrays, then)
-    elif is_low_precision(param.dtype) or param.nbytes > _WHOLE_BYTES:
+        on_tape(update, arrays, calls_of(then))
+    elif any(is_low_precision(a.dtype) for a in arrays[:2]) or param.nbytes > _WHOLE_BYTES:
         in_passes(update, arrays, then)
     else:
         calls = [_prepared(*call) for call in update(Work(param, param.dtype), *arrays)]
@@ -191,21 +212,28 @@ def _prepared(function: Callable, *operands: Any) -> partial:
     return partial(function, *operands)
 
 
-def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
+def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then | None) -> None:
     """The same for updates that say AGAIN or ONCE."""
     param = arrays[0]
     if isinstance(param, Tensor):
-        on_tape(update, arrays, then)
+        on_tape(update, arrays, calls_of(then))
     else:
         make(by_chunk(update, _split(arrays)) if param.size else (), then)
 
 
-def make(calls: Iterable, then: Then) -> None:
-    """Ask for the results of all calls, and then of ``then``: now, or together with others."""
+def calls_of(then: Then | None) -> list[partial]:
+    """What is to be called behind a step."""
+    return [] if then is None else then.calls()
+
+
+def make(calls: Iterable, then: Then | None) -> None:
+    """Ask for the results of all calls, and then of those of ``then``: now, or together with
+    others."""
     if capturing() is not None:
         refuse("the numbers of this step are the host's, no kernel reads them from the device")
     if then is not None:
-        calls = chain(calls, map(partial.__call__, (then,)))
+        then.before()
+        calls = chain(calls, map(partial.__call__, then.calls()))
     prepared = _together.get()
     if prepared is None:
         deque(calls, 0)  # in C: no interrupt comes between (see core/commit.py)
@@ -213,9 +241,10 @@ def make(calls: Iterable, then: Then) -> None:
         prepared.calls.append(calls)
 
 
-def in_table(key: Any, new: Callable[[], Any], row: tuple, then: Then) -> Any:
+def in_table(key: Any, new: Callable[[], Any], row: tuple, then: list[partial]) -> Any:
     """Add a row to the table of this key (made by ``new``, if it is the first), for one launch; and
-    ask for ``then``: now, or together with others. NotImplemented where the table declines."""
+    ask for the calls ``then``: now, or together with others. NotImplemented where the table
+    declines."""
     prepared = _together.get()
     where = Prepared() if prepared is None else prepared
     table = where.tables.get(key)
@@ -223,8 +252,8 @@ def in_table(key: Any, new: Callable[[], Any], row: tuple, then: Then) -> Any:
         table = where.tables[key] = new()
     if table.add(*row) is NotImplemented:
         return NotImplemented
-    if then is not None:
-        where.calls.append(map(partial.__call__, (then,)))
+    if then:
+        where.calls.append(map(partial.__call__, then))
     if prepared is None:
         where.make()
     return None
@@ -253,15 +282,13 @@ def by_chunk(update: Callable[..., Calls], chunks: list[Any]) -> Iterator:
     """The results of all calls on the first chunk, on the second, ...: to ask for them makes the
     calls. In ``update`` each array is the list of its chunks."""
     like = chunks[0][0]
-    narrow = is_low_precision(like.dtype)
-    dtype = np.dtype("float32") if narrow else like.dtype
-    work = Work(like, dtype, [len(chunk) for chunk in chunks[0]])
-    before, after, arrays = [], [], chunks
-    if narrow:
-        arrays = [None if a is None else work.widened(a) for a in chunks]
-        pairs = [(a, b) for a, b in zip(chunks, arrays, strict=True) if a is not None]
-        before = [(setitem, b, ..., a) for a, b in pairs]
-        after = [(setitem, a, ..., b) for a, b in pairs if a is not chunks[1]]
+    work = Work(like, accumulator(like.dtype), [len(chunk) for chunk in chunks[0]])
+    arrays = [
+        work.widened(a) if a is not None and is_low_precision(a[0].dtype) else a for a in chunks
+    ]
+    pairs = [(a, b) for a, b in zip(chunks, arrays, strict=True) if a is not b]
+    before = [(setitem, b, ..., a) for a, b in pairs]
+    after = [(setitem, a, ..., b) for a, b in pairs if a is not chunks[1]]
     made, calls = [], list(before)
     once = False
     for call in chain(update(work, *arrays), [AGAIN]):

@@ -26,7 +26,7 @@ def sgd_step(
     nesterov: bool,
     maximize: bool,
     first_step: bool,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * d, where d is the gradient with weight decay, smoothed by momentum."""
 
@@ -67,7 +67,7 @@ def asgd_step(
     maximize: bool,
     eta: float,
     mu: float,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param = (1 - lambd * eta) * param - eta * gradient, and ax moves by the part mu to param."""
 
@@ -98,7 +98,7 @@ def rprop_step(
     smallest: float,
     largest: float,
     maximize: bool,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= sign(gradient) * step_size. Where the gradient's sign is what it was, step_size
     grows by the factor eta_plus; where it turned, it shrinks by eta_minus, and the gradient counts
@@ -144,7 +144,7 @@ def lion_step(
     beta2: float,
     weight_decay: float,
     maximize: bool,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * param), then
     m = beta2 * m + (1 - beta2) * g."""

@@ -2,7 +2,8 @@
 
 What an override gets of a parameter is prepared as a row of a table: where its arrays are, and its
 numbers. There is a table for each launcher and dtype on a device, whatever the options, and when
-the steps are made, one launch does all of its rows (kernels/optimizer.cu)."""
+the steps are made, one launch does all of its rows (kernels/optimizer.cu). Of a 16-bit parameter
+with a float32 master, it updates that, and writes the parameter, in the same pass."""
 
 from __future__ import annotations
 
@@ -35,13 +36,14 @@ class Table:
         self.chunks = 0
         self.arrays: list[Any] = []  # none of them may go before the launch
 
-    def add(self, arrays: list[Any], numbers: tuple[float, ...]) -> None:
-        """One tensor: the parameter, its gradient and the states, contiguous and of one size."""
+    def add(self, arrays: list[Any], numbers: tuple[float, ...], *flags: bool) -> None:
+        """One tensor: the parameter, its gradient and the states, contiguous and of one size; with
+        a master, this behind the gradient, and whether the gradient is as wide."""
         size = arrays[0].size
         if size == 0:
             return
-        places = (self.chunks, size, *map(address, arrays))
-        self.places.append(pack(f"2q{len(arrays)}Q", *places))
+        places = (*map(address, arrays), *flags)
+        self.places.append(pack(f"2q{len(places)}Q", self.chunks, size, *places))
         self.numbers.append(pack(f"{len(numbers)}d", *numbers))
         self.chunks += -(-size // CHUNK)
         self.arrays.extend(arrays)
@@ -65,13 +67,16 @@ class Table:
         return [partial(make_current, device), launch] if several else [launch]
 
 
-def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
+def record_step(
+    recording: Capture, prepare: Callable[[], Prepared], states: list[dict[str, Any]]
+) -> None:
     """Record the launches of a step that ``prepare()`` prepares. It does so again before each
-    replay, which counts the step, and whose tables have the numbers of that time."""
+    replay, which counts the step in ``states``, and whose tables have the numbers of that time."""
     prepared = latest = prepare()
 
-    def again() -> None:
+    def again() -> Callable[[], None]:
         nonlocal latest
+        before = [dict(state) for state in states]
         latest = prepare()
         for key, table in prepared.tables.items():
             if latest.tables[key].places != table.places:
@@ -80,6 +85,7 @@ def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
                     "step was recorded: change tensors in place, or record the step again"
                 )
         latest.count()
+        return partial(_put_back, states, before)
 
     recording.before_each.append(again)
     for key, table in prepared.tables.items():
@@ -90,6 +96,11 @@ def record_step(recording: Capture, prepare: Callable[[], Prepared]) -> None:
             call()
 
 
+def _put_back(states: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    for state, values in zip(states, before, strict=True):
+        state.update(values)
+
+
 def _words_of(latest: Callable[[], Prepared], key: Any) -> np.ndarray:
     return latest().tables[key].words()
 
@@ -97,17 +108,32 @@ def _words_of(latest: Callable[[], Prepared], key: Any) -> np.ndarray:
 def _launch_step(name: str) -> None:
     numbers_of = NUMBERS[name]
 
-    @kernel(name, contiguous="grad")
+    @kernel(name, floats="param", contiguous="grad")
     def step(
-        device: Device, param: Array, grad: Array, *state: Any, then: Then = None, **given: Any
+        device: Device,
+        param: Array,
+        grad: Array,
+        *state: Any,
+        then: Then | None = None,
+        **given: Any,
     ) -> Array:
-        kept = [a for a in state if a is not None]
-        shape = grad.shape
-        if not all(a.shape == shape and a.flags.c_contiguous for a in (param, *kept)):
+        wide = [param, *[a for a in state if a is not None]]  # as the master is, if there is one
+        copy = None if then is None else then.copy
+        changed = wide if copy is None else [copy, *wide]
+        if not (
+            all(a.shape == grad.shape and a.flags.c_contiguous for a in changed)
+            and all(a.dtype == param.dtype for a in wide)
+            and grad.dtype in (changed[0].dtype, param.dtype)
+        ):
             return NotImplemented
         launcher, numbers = numbers_of(*state, **given)
-        key = (device, launcher, param.dtype)
-        in_table(key, partial(Table, *key), ([param, grad, *kept], numbers), then)
+        flags: tuple[bool, ...] = ()
+        if copy is not None:
+            launcher, flags = f"master_{launcher}", (grad.dtype == param.dtype,)
+        key = (device, launcher, changed[0].dtype)
+        row = ([changed[0], grad, *changed[1:]], numbers, *flags)
+        count = None if then is None else then.count
+        in_table(key, partial(Table, *key), row, [] if count is None else [count])
         return None
 
 

@@ -12,7 +12,7 @@ from tapegrad.core.devices import Device, override, overrides
 from tapegrad.core.memory import Array
 from tapegrad.core.native import compiled
 
-from .chunks import Prepared, Then, in_table
+from .chunks import Prepared, Then, calls_of, in_table
 from .scalars import NUMBERS
 
 
@@ -53,10 +53,18 @@ def _first(name: str) -> Callable:
 def _loop(name: str, numbers_of: Callable) -> None:
     @override(name, "cpu")
     def step(
-        device: Device, param: Array, grad: Array, *state: Any, then: Then = None, **given: Any
+        device: Device,
+        param: Array,
+        grad: Array,
+        *state: Any,
+        then: Then | None = None,
+        **given: Any,
     ) -> Any:
+        if then is not None and then.copy is not None:
+            then.before()
+            grad = grad.astype(param.dtype, copy=False)
         arrays = [param, grad, *[a for a in state if a is not None]]
-        return in_table("loops", Table, (arrays, *numbers_of(*state, **given)), then)
+        return in_table("loops", Table, (arrays, *numbers_of(*state, **given)), calls_of(then))
 
     _own[name] = step
 

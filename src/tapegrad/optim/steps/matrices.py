@@ -23,6 +23,7 @@ from .chunks import (
     Then,
     add_square,
     by_chunk,
+    calls_of,
     chunk_rows,
     in_passes,
     make,
@@ -47,7 +48,7 @@ def adafactor_step(
     eps2: float,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= rate * u / max(1, rms(u) / d), where u = g / sqrt(v), rate is the smaller of lr and
     1 / sqrt(step), times the larger of eps2 and rms(param), and rms is the root of the mean square.
@@ -103,6 +104,8 @@ def adafactor_step(
     if param.size == 0:
         make((), then)
         return
+    if then is not None:
+        then.before()
     library = xp.library
     wide = np.dtype("float32") if is_low_precision(param.dtype) else param.dtype
     row, column = row_var.astype(wide), col_var.astype(wide)
@@ -149,11 +152,13 @@ def muon_step(
     eps: float,
     ns_steps: int,
     adjust_lr_fn: str | None,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param = (1 - lr * weight_decay) * param - rate * O, where O has the singular vectors of the
     gradient's running mean, and singular values near 1. (Its matrix products need the whole matrix:
     this step makes temporaries of its size.)"""
+    if then is not None:
+        then.before()
     rows, columns = param.shape
     buffer, g = (
         a.astype("float32") if is_low_precision(a.dtype) else a for a in (momentum_buffer, grad)
@@ -167,7 +172,7 @@ def muon_step(
     direction = _orthogonal(xp.library, direction, ns_coefficients, eps, ns_steps)
     moved = param * (1 - lr * weight_decay) - rate * direction
     changes = [partial(setitem, momentum_buffer, ..., buffer), partial(setitem, param, ..., moved)]
-    commit(changes if then is None else [*changes, then])
+    commit([*changes, *calls_of(then)])
 
 
 def _orthogonal(library: Any, x: Any, coefficients: Sequence[float], eps: float, steps: int) -> Any:

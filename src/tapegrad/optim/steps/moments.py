@@ -41,7 +41,7 @@ def adam_step(
     decoupled_weight_decay: bool,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * m̂ / (sqrt(v̂) + eps), with m̂ and v̂ the bias-corrected running means of the
     gradient and of its square. ``decoupled_weight_decay`` makes it AdamW."""
@@ -98,7 +98,7 @@ def adamax_step(
     weight_decay: float,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * m̂ / u, with u the larger of beta2 * u and |g| + eps."""
     rate = lr / (1 - beta1**step)
@@ -137,7 +137,7 @@ def nadam_step(
     mu: float,
     mu_next: float,
     mu_product: float,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * (part of g + part of m) / (sqrt(v̂) + eps): Adam's step with the momentum of the
     step to come, mu_next; mu is this step's and mu_product that of all steps so far."""
@@ -177,7 +177,7 @@ def radam_step(
     decoupled_weight_decay: bool,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * m̂, divided by sqrt(v̂) and rectified as soon as v is a mean of enough steps."""
     rate, rectified = rectified_rate(lr, beta1, beta2, step)
@@ -215,7 +215,7 @@ def ademamix_step(
     weight_decay: float,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * ((m̂ + alpha * slow) / (sqrt(v̂) + eps) + weight_decay * param), where slow is
     the running mean of the gradient that keeps the part beta3."""
@@ -256,7 +256,7 @@ def schedule_free_step(
     maximize: bool,
     step: int,
     part: float,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """z -= rate * d, where d = g / (sqrt(v̂) + eps) + weight_decay * param. The parameter lies
     between z and the average of all z; it goes by ``part`` toward z, and with it, by what it keeps
@@ -297,7 +297,7 @@ def lamb_step(
     weight_decay: float,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * r * |param| / |r|, where r = m̂ / (sqrt(v̂) + eps) + weight_decay * param and |x|
     is the root of the sum of all x²; where one of them is 0, param -= lr * r."""

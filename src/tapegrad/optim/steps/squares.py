@@ -27,7 +27,7 @@ def rmsprop_step(
     weight_decay: float,
     momentum: float,
     maximize: bool,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * g / (sqrt(v) + eps), summed up by momentum, with v the running mean of the
     gradient's square, less the square of its mean where ``grad_avg`` is kept."""
@@ -69,7 +69,7 @@ def adagrad_step(
     eps: float,
     maximize: bool,
     step: int,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum of g²) + eps)."""
     rate = lr / (1 + (step - 1) * lr_decay)
@@ -101,7 +101,7 @@ def adadelta_step(
     eps: float,
     weight_decay: float,
     maximize: bool,
-    then: Then = None,
+    then: Then | None = None,
 ) -> None:
     """param -= lr * d, where d = g * sqrt(u + eps) / sqrt(v + eps), with v and u the running means
     of g² and d²."""

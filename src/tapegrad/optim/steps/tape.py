@@ -41,7 +41,7 @@ class Work:
 
 
 def on_tape(
-    update: Callable[..., Iterator[tuple]], arrays: tuple[Any, ...], then: partial | None
+    update: Callable[..., Iterator[tuple]], arrays: tuple[Any, ...], then: list[partial]
 ) -> None:
     """Make the calls of ``update``. What they made of a Tensor is what it is from then on: in
     memory of its own, so what was recorded of it before stays right, and can be differentiated."""
@@ -64,7 +64,7 @@ def on_tape(
         for a, value in changed
         for step in taking(a, {name: getattr(value, name) for name in names})
     ]
-    commit(changes if then is None else [*changes, then])
+    commit([*changes, *then])
 
 
 def _on_tensors(function: Any, values: list) -> Tensor:

@@ -1,0 +1,122 @@
+"""Gradients of another dtype than their leaf's: float32 ones of 16-bit parameters."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
+DEVICES = ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def array(x: Any) -> np.ndarray:
+    return np.array(x.detach().float().cpu().numpy())
+
+
+def layer(device: str, dtype: Any = tg.bfloat16) -> nn.Module:
+    tg.manual_seed(0)
+    return nn.Linear(6, 5).to(device).to(dtype)
+
+
+def wide_layer(device: str) -> nn.Module:
+    model = layer(device)
+    for p in model.parameters():
+        p.grad_dtype = tg.float32
+    return model
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_gradients_are_added_up_in_it(device: str) -> None:
+    """Over batches, each of which rounds away in bfloat16."""
+    p = tg.ones(3, dtype=tg.bfloat16, device=device).requires_grad_()
+    p.grad_dtype = tg.float32
+    for factor in [1.0, *[2**-9] * 4]:
+        (p * factor).sum().backward()
+    assert p.grad is not None
+    assert (p.grad.dtype, p.grad_dtype, p.dtype) == (tg.float32, tg.float32, tg.bfloat16)
+    assert p.grad.tolist() == [1 + 4 * 2**-9] * 3
+    (gradient,) = tg.autograd.grad((p * p).sum(), p)
+    assert gradient.dtype == tg.float32
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_step_takes_them_with_masters(device: str) -> None:
+    model = wide_layer(device)
+    optimizer = tg.optim.AdamW(model.parameters(), lr=0.1, master_weights=True)
+    x = tg.randn(4, 6, device=device).bfloat16()
+    for _ in range(3):
+        optimizer.zero_grad()
+        for _ in range(2):
+            model(x).square().mean().backward()
+        assert {p.grad.dtype for p in model.parameters()} == {tg.float32}
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert np.isfinite(array(model.weight)).all()
+    plain = tg.optim.AdamW(model.parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match="with master_weights=True"):
+        plain.step()
+
+
+def test_modules_that_are_converted_keep_it() -> None:
+    model = wide_layer("cpu")
+    model(tg.ones(1, 6, dtype=tg.bfloat16)).sum().backward()
+    before = array(model.weight.grad)
+    model.half()
+    assert model.weight.dtype == tg.float16
+    assert model.weight.grad_dtype == model.weight.grad.dtype == tg.float32
+    np.testing.assert_array_equal(array(model.weight.grad), before)
+    other = layer("cpu").half()
+    assert other.weight.grad_dtype == tg.float16
+
+
+def test_hooks_and_gradients_of_gradients_see_it() -> None:
+    p = tg.ones(2, dtype=tg.bfloat16).requires_grad_()
+    p.grad_dtype = tg.float32
+    seen: list[Any] = []
+    p.register_hook(lambda g: seen.append(g.dtype))
+    (p * 3).sum().backward()
+    (first,) = tg.autograd.grad((p**3).sum(), p, create_graph=True)
+    first.sum().backward()
+    assert seen == [tg.float32] * 3
+    assert first.dtype == tg.float32
+    assert p.grad is not None
+    assert p.grad.tolist() == [3 + 6] * 2
+
+
+def test_what_it_may_not_be() -> None:
+    p = tg.ones(2, dtype=tg.bfloat16).requires_grad_()
+    assert p.grad_dtype == tg.bfloat16
+    assert tg.ones(2).grad_dtype == tg.float32
+    with pytest.raises(RuntimeError, match="gradients are floats, not int32"):
+        p.grad_dtype = tg.int32
+    with pytest.raises(RuntimeError, match=r"call requires_grad_\(\) before"):
+        tg.ones(2).grad_dtype = tg.float32
+    with pytest.raises(RuntimeError, match="only leaves"):
+        (p * 2).grad_dtype  # noqa: B018
+    p.grad = tg.ones(2, dtype=tg.bfloat16)
+    with pytest.raises(RuntimeError, match="there is a .grad of bfloat16: set it to None"):
+        p.grad_dtype = tg.float32
+    p.grad = None
+    p.grad_dtype = tg.float32
+    p.grad = tg.ones(2)
+    with pytest.raises(RuntimeError, match=r"dtype \(2,\) float32; got \(2,\) bfloat16"):
+        p.grad = tg.ones(2, dtype=tg.bfloat16)
+
+
+def test_it_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch", reason="the oracle is PyTorch")
+    if not hasattr(torch.Tensor, "grad_dtype"):
+        pytest.skip("this PyTorch has no grad_dtype")
+    found = []
+    for library in (tg, torch):
+        p = library.ones(3, dtype=library.bfloat16).requires_grad_()
+        p.grad_dtype = library.float32
+        for factor in (1.0, 2**-9):
+            (p * factor).sum().backward()
+        with pytest.raises(RuntimeError):
+            p.grad_dtype = library.float16
+        found.append(([*p.grad.tolist()], str(p.grad.dtype)[-7:], str(p.grad_dtype)[-7:]))
+    assert found[0] == found[1]
