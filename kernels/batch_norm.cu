@@ -86,6 +86,25 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
+// Weights, biases or their gradients: of T or, where they are `wide`, as under autocast, of what T is added up in.
+template <class T>
+struct PerChannel {
+    using A = acc_t<T>;
+    void* numbers;
+    bool wide;
+    __device__ explicit operator bool() const { return numbers != nullptr; }
+    __device__ A at(int64_t channel) const {
+        return wide ? static_cast<const A*>(numbers)[channel] : to_acc(static_cast<const T*>(numbers)[channel]);
+    }
+    __device__ void put(int64_t channel, A value) const {
+        if (wide) {
+            static_cast<A*>(numbers)[channel] = value;
+        } else {
+            static_cast<T*>(numbers)[channel] = from_acc<T>(value);
+        }
+    }
+};
+
 // What a channel's numbers are shifted and multiplied by.
 template <class T>
 struct Norm {
@@ -97,16 +116,16 @@ struct Norm {
 
 template <class T, bool last>
 __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
-    batch_norm_kernel(T* y, const T* x, const T* weight, const T* bias, Norm<T> norm, Layout to, Layout from,
-                      Extents of) {
+    batch_norm_kernel(T* y, const T* x, PerChannel<T> weight, PerChannel<T> bias, Norm<T> norm, Layout to,
+                      Layout from, Extents of) {
     using A = acc_t<T>;
     for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
         const Span<last, mapped> span(of, index);
         if (!span.inside) continue;
         const int64_t channel = span.channel;
         const A mean = norm.mean[channel], rest = norm.rest[channel];
-        const A scale = weight ? norm.rstd(channel) * to_acc(weight[channel]) : norm.rstd(channel);
-        const A shift = bias ? to_acc(bias[channel]) : A(0);
+        const A scale = weight ? norm.rstd(channel) * weight.at(channel) : norm.rstd(channel);
+        const A shift = bias ? bias.at(channel) : A(0);
         T held[mapped];
         span.each(of, [&](int i, int64_t image, int64_t pixel) { held[i] = x[from.at(image, pixel, channel)]; });
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
@@ -148,7 +167,7 @@ __global__ void __launch_bounds__(threads)
 // A block has a channel. sums: [2, channels].
 template <class T>
 __global__ void __launch_bounds__(threads)
-    add_channel_sums_kernel(T* dweight, T* dbias, acc_t<T>* sums, const acc_t<T>* parts, int64_t chunks,
+    add_channel_sums_kernel(PerChannel<T> dweight, PerChannel<T> dbias, acc_t<T>* sums, const acc_t<T>* parts, int64_t chunks,
                             int64_t channels) {
     using A = acc_t<T>;
     for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
@@ -161,8 +180,8 @@ __global__ void __launch_bounds__(threads)
             sum = block_sum<threads>(sum);
             if (threadIdx.x == 0) {
                 sums[which * channels + channel] = sum;
-                T* result = which ? dweight : dbias;
-                if (result) result[channel] = from_acc<T>(sum);
+                const PerChannel<T>& result = which ? dweight : dbias;
+                if (result) result.put(channel, sum);
             }
         }
     }
@@ -170,7 +189,7 @@ __global__ void __launch_bounds__(threads)
 
 template <class T, bool last>
 __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
-    batch_norm_gradient_kernel(T* dx, const T* g, const T* x, const T* weight, const acc_t<T>* sums,
+    batch_norm_gradient_kernel(T* dx, const T* g, const T* x, PerChannel<T> weight, const acc_t<T>* sums,
                                Norm<T> norm, Layout to, Layout of_g, Layout of_x, Extents of) {
     using A = acc_t<T>;
     for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
@@ -178,7 +197,7 @@ __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
         if (!span.inside) continue;
         const int64_t channel = span.channel;
         const A mean = norm.mean[channel], rest = norm.rest[channel], rstd = norm.rstd(channel);
-        const A scale = weight ? rstd * to_acc(weight[channel]) : rstd;
+        const A scale = weight ? rstd * weight.at(channel) : rstd;
         const A shift = sums[channel] / A(of.count()), slope = sums[of.channels + channel] / A(of.count());
         T held_g[mapped], held_x[mapped];
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
@@ -190,6 +209,23 @@ __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
             dx[to.at(image, pixel, channel)] = from_acc<T>((to_acc(held_g[i]) - shift - normal * slope) * scale);
         });
     }
+}
+
+// The running mean and variance, and the count of batches, after one more.
+template <class T>
+__global__ void fold_moments_kernel(T* running_mean, T* running_variance, int64_t* batches, const acc_t<T>* mean,
+                                    const acc_t<T>* variance, int64_t channels, acc_t<T> part, acc_t<T> unbiased) {
+    using A = acc_t<T>;
+    const auto fold = [&](T* running, int64_t channel, A found) {
+        if (running) {
+            running[channel] = from_acc<T>((A(1) - part) * to_acc(running[channel]) + part * found);
+        }
+    };
+    for (int64_t channel = global_thread(); channel < channels; channel += thread_count()) {
+        fold(running_mean, channel, mean[channel]);
+        fold(running_variance, channel, unbiased * variance[channel]);
+    }
+    if (batches && global_thread() == 0) *batches += 1;
 }
 
 }  // namespace
@@ -221,48 +257,63 @@ void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>*
 }
 LAUNCHER(batch_moments);
 
-// y = (x - mean) / sqrt(deviation^2 + eps) * weight + bias. weight and bias may be null.
+// y = (x - mean) / sqrt(deviation^2 + eps) * weight + bias. weight and bias may be null; where they are `wide` they
+// are of acc_t<T>.
 template <class T>
-void batch_norm(T* y, const T* x, const T* weight, const T* bias, const acc_t<T>* mean,
+void batch_norm(T* y, const T* x, void* weight, void* bias, const acc_t<T>* mean,
                 const acc_t<T>* rest, const acc_t<T>* deviation, int64_t batch, int64_t channels, int64_t pixels,
                 int64_t y_image, int64_t y_pixel, int64_t y_channel, int64_t x_image, int64_t x_pixel,
-                int64_t x_channel, double eps, cudaStream_t stream) {
+                int64_t x_channel, bool wide, double eps, cudaStream_t stream) {
     const Extents of{batch, channels, pixels};
     if (of.count() * channels == 0) return;
+    const PerChannel<T> weights{weight, wide}, biases{bias, wide};
     const Layout to{y_image, y_pixel, y_channel}, from{x_image, x_pixel, x_channel};
     const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
     for_layout(from, [&](auto last) {
         LAUNCH_AS("batch_norm_kernel", (batch_norm_kernel<T, decltype(last)::value>),
-                  blocks_for(Span<decltype(last)::value, mapped>::spans(of), 1), threads, 0, stream, y, x, weight, bias,
-                  norm, to, from, of);
+                  blocks_for(Span<decltype(last)::value, mapped>::spans(of), 1), threads, 0, stream, y, x,
+                  weights, biases, norm, to, from, of);
     });
 }
 LAUNCHER(batch_norm);
 
-// The gradients, through the moments as well. dx, dweight and dbias may be null. sums: [2, channels]; parts:
-// [2, channel_chunks of x's layout, channels].
+// Running statistics become `part` of a batch's, whose variance is multiplied by `unbiased`, and the rest of what they
+// were; batches is counted up. Each of the three may be null.
 template <class T>
-void batch_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* sums, acc_t<T>* parts, const T* g, const T* x,
-                         const T* weight, const acc_t<T>* mean, const acc_t<T>* rest, const acc_t<T>* deviation,
+void fold_moments(T* running_mean, T* running_variance, int64_t* batches, const acc_t<T>* mean,
+                  const acc_t<T>* variance, int64_t channels, double part, double unbiased, cudaStream_t stream) {
+    if (channels == 0) return;
+    LAUNCH(fold_moments_kernel<T>, blocks_for(channels, threads), threads, 0, stream, running_mean, running_variance,
+           batches, mean, variance, channels, acc_t<T>(part), acc_t<T>(unbiased));
+}
+LAUNCHER(fold_moments);
+
+// The gradients, through the moments as well. dx, dweight and dbias may be null, and are of acc_t<T> as weight is where
+// it is `wide`. sums: [2, channels]; parts: [2, channel_chunks of x's layout, channels].
+template <class T>
+void batch_norm_backward(T* dx, void* dweight, void* dbias, acc_t<T>* sums, acc_t<T>* parts, const T* g, const T* x,
+                         void* weight, const acc_t<T>* mean, const acc_t<T>* rest, const acc_t<T>* deviation,
                          int64_t batch, int64_t channels, int64_t pixels, int64_t dx_image, int64_t dx_pixel,
                          int64_t dx_channel, int64_t g_image, int64_t g_pixel, int64_t g_channel,
-                         int64_t x_image, int64_t x_pixel, int64_t x_channel, double eps,
+                         int64_t x_image, int64_t x_pixel, int64_t x_channel, bool wide, double eps,
                          cudaStream_t stream) {
     const Extents of{batch, channels, pixels};
     if (of.count() * channels == 0) return;
     const Layout to{dx_image, dx_pixel, dx_channel}, of_g{g_image, g_pixel, g_channel};
     const Layout of_x{x_image, x_pixel, x_channel};
+    const PerChannel<T> weights{weight, wide};
     const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
     for_layout(of_x, [&](auto last) {
         constexpr bool is_last = decltype(last)::value;
         using Summed = Span<is_last, summed>;
         LAUNCH_AS("batch_norm_sums_kernel", (batch_norm_sums_kernel<T, is_last>),
                   blocks_for(Summed::spans(of), 1), threads, 0, stream, parts, g, x, norm, of_g, of_x, of);
-        LAUNCH(add_channel_sums_kernel<T>, blocks_for(channels, 1), threads, 0, stream, dweight, dbias, sums,
-               parts, Summed::chunks(of), channels);
+        LAUNCH(add_channel_sums_kernel<T>, blocks_for(channels, 1), threads, 0, stream,
+               (PerChannel<T>{dweight, wide}), (PerChannel<T>{dbias, wide}), sums, parts, Summed::chunks(of), channels);
         if (dx) {
             LAUNCH_AS("batch_norm_gradient_kernel", (batch_norm_gradient_kernel<T, is_last>),
-                      blocks_for(Span<is_last, mapped>::spans(of), 1), threads, 0, stream, dx, g, x, weight, sums, norm, to, of_g, of_x, of);
+                      blocks_for(Span<is_last, mapped>::spans(of), 1), threads, 0, stream, dx, g, x, weights,
+                      sums, norm, to, of_g, of_x, of);
         }
     });
 }

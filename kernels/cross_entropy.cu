@@ -171,6 +171,15 @@ void check_classes(const int64_t* targets, int64_t* invalid, int64_t n, int64_t 
 }
 FUNCTION(check_classes);
 
+// The sum of the weights of the targets that count: of classes, and not ignored. weight or null, for 1 each.
+template <class T>
+void target_weight(acc_t<T>* total, const int64_t* targets, const T* weight, int64_t rows, int64_t cols,
+                   int64_t ignore_index, cudaStream_t stream) {
+    LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight, rows, cols,
+           ignore_index);
+}
+LAUNCHER(target_weight);
+
 // dlogits, total, weight or null. total, by which dlogits are divided: the sum of the weights of the
 // targets that count (their number when weight is null).
 template <class T>
@@ -178,10 +187,7 @@ void cross_entropy_forward(acc_t<T>* loss, T* dlogits, acc_t<T>* total, const T*
                            const int64_t* targets, const T* weight, int64_t* invalid, int64_t rows,
                            int64_t cols, int64_t ignore_index, double label_smoothing,
                            cudaStream_t stream) {
-    if (total) {
-        LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight,
-               rows, cols, ignore_index);
-    }
+    if (total) target_weight(total, targets, weight, rows, cols, ignore_index, stream);
     const CrossEntropyForward<T> body{loss,    dlogits, invalid, logits,
                                       targets, weight,  total,   ignore_index,
                                       acc_t<T>(label_smoothing)};

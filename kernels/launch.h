@@ -206,9 +206,11 @@ struct Registration {
     }
 
 // The same for all but float64.
-#define LAUNCHER_UP_TO_FLOAT32(name)                                          \
+#define LAUNCHER_UP_TO_FLOAT32(function) LAUNCHER_UP_TO_FLOAT32_AS(function, function<T>)
+
+#define LAUNCHER_UP_TO_FLOAT32_AS(name, ...)                                  \
     template <class T>                                                        \
-    constexpr auto name##_for = &name<T>;                                     \
+    constexpr auto name##_for = &__VA_ARGS__;                                 \
     static const Registration name##_registration{                            \
         Adapter<name##_for<float>>::launcher(#name, "float32"),               \
         Adapter<name##_for<half>>::launcher(#name, "float16"),                \
@@ -223,6 +225,15 @@ struct Registration {
     static const Registration name##_registration{                            \
         Adapter<name##_for<half>>::launcher(#name, "float16"),                \
         Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
+    }
+
+// The same for float32 and float64.
+#define LAUNCHER_FROM_FLOAT32(name)                                           \
+    template <class T>                                                        \
+    constexpr auto name##_for = &name<T>;                                     \
+    static const Registration name##_registration{                            \
+        Adapter<name##_for<float>>::launcher(#name, "float32"),               \
+        Adapter<name##_for<double>>::launcher(#name, "float64"),              \
     }
 
 // Below a plain function.

@@ -16,6 +16,7 @@ from kernel_table import (
     In,
     Out,
     Scratch,
+    Update,
     reference,
     row,
     wide,
@@ -272,6 +273,22 @@ def mean_of(index: int, draw: Draw) -> float:
     return 0.0 if index % 2 or draw.dtype.itemsize == 2 else 1e4
 
 
+@row("fold_moments")
+def fold_moments(draw: Draw) -> Iterator[Call]:
+    kind, part, unbiased = draw.accumulator, 0.125, 33 / 32
+    for channels, which in itertools.product((0, 1, 255, 2500), (7, 1, 2, 4)):
+        mean, variance = (abs(draw.normal(channels)).astype(kind) for _ in range(2))
+        running = [draw.normal(channels), abs(draw.normal(channels))]
+        found = (wide(mean), unbiased * wide(variance))
+        given: list = [
+            Update(old, (1 - part) * wide(old) + part * new) if which & bit else None
+            for old, new, bit in zip(running, found, (1, 2), strict=True)
+        ]
+        count = np.array([41], np.int64)
+        given.append(Update(count, count + (channels > 0)) if which & 4 else None)
+        yield [*given, In(mean), In(variance), channels, part, unbiased]
+
+
 @row("batch_moments", slack=4)
 def batch_moments(draw: Draw) -> Iterator[Call]:
     for index, (n, c, pixels, last) in enumerate(SPREAD):
@@ -303,23 +320,34 @@ def optional(x: np.ndarray | None) -> In | None:
     return None if x is None else In(x)
 
 
+def widened(draw: Draw, is_wide: bool, *each: np.ndarray | None) -> list:
+    """Weights and biases in the accumulator's dtype, where they are."""
+    return [p.astype(draw.accumulator) if is_wide and p is not None else p for p in each]
+
+
 @row("batch_norm", slack=4)
 def batch_norm(draw: Draw) -> Iterator[Call]:
-    for index, (n, c, pixels, last) in enumerate(SPREAD):
+    for (index, (n, c, pixels, last)), is_wide in itertools.product(
+        enumerate(SPREAD), (False, True)
+    ):
         x, weight, bias, given, moments = normalised(draw, index)
+        weight, bias = widened(draw, is_wide, weight, bias)
         y = reference("batch_norm", x, weight, bias, moments=moments, eps=EPS)
         stored, strides = spread_like(x, last)
         made, steps = spread_like(y, last != (index % 5 == 4))  # sometimes otherwise than x
         yield [
             Out(made), In(stored), optional(weight), optional(bias), *given, n, c, pixels, *steps,
-            *strides, EPS,
+            *strides, is_wide, EPS,
         ]  # fmt: skip
 
 
 @row("batch_norm_backward", slack=8, cancels=4.0)
 def batch_norm_backward(draw: Draw) -> Iterator[Call]:
-    for index, (n, c, pixels, last) in enumerate(SPREAD):
+    for (index, (n, c, pixels, last)), is_wide in itertools.product(
+        enumerate(SPREAD), (False, True)
+    ):
         x, weight, _, given, moments = normalised(draw, index)
+        (weight,) = widened(draw, is_wide, weight)
         g, kind = draw.normal(n, c, pixels), draw.accumulator
         stored, strides = spread_like(x, last)
         gradients, of_g = spread_like(g, last != (index % 5 == 4))
@@ -332,12 +360,14 @@ def batch_norm_backward(draw: Draw) -> Iterator[Call]:
         else:
             found = (wide(x), np.zeros(0), np.zeros(0))
         dx, steps = spread_like(found[0], last)
-        results: list[Out | None] = [Out(dx), Out(found[1]), Out(found[2])]
+        of_weights = kind if is_wide else None
+        results: list = [Out(dx), Out(found[1], of_weights), Out(found[2], of_weights)]
         if index < 6 or not n:  # one that nobody needs
             results[index % 3] = None
         yield [
             *results, Scratch(2 * c, kind), Scratch(2 * chunks * c, kind), In(gradients),
-            In(stored), optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, EPS,
+            In(stored), optional(weight), *given, n, c, pixels, *steps, *of_g, *strides, is_wide,
+            EPS,
         ]  # fmt: skip
 
 

@@ -789,6 +789,19 @@ def cross_entropy_call(
     ]  # fmt: skip
 
 
+@row("target_weight")
+def target_weight(draw: Draw) -> Iterator[Call]:
+    for rows, cols in ((0, 5), (1, 1), (45, 5), (1025, 33), (2101, 7)):
+        targets = class_targets(draw, rows, cols)
+        for weight in (None, class_weights(draw, cols)):
+            counts = targets[(targets >= 0) & (targets < cols) & (targets != IGNORED)]
+            total = float(len(counts)) if weight is None else wide(weight)[counts].sum()
+            given = None if weight is None else In(weight)
+            yield [
+                Out(np.array([total]), draw.accumulator), In(targets), given, rows, cols, IGNORED
+            ]  # fmt: skip
+
+
 @row("check_classes", dtypes=(None,), exact=True)
 def check_classes(draw: Draw) -> Iterator[Call]:
     for n, classes in ((0, 3), (1, 1), (33, 7), (20011, 40), (3, 0)):
@@ -872,14 +885,7 @@ def rms_norm_backward(draw: Draw) -> Iterator[Call]:
     return norm_backward(draw, "rms_norm", 1)
 
 
-# ---- sums of two, of columns, of squares; embedding ----
-
-
-@row("add_forward")
-def add_forward(draw: Draw) -> Iterator[Call]:
-    for n in LENGTHS:
-        a, b = draw.normal(n), draw.normal(n)
-        yield [Out(wide(a) + wide(b)), In(a), In(b), n]
+# ---- sums of columns, of squares; embedding ----
 
 
 UP_TO_FLOAT32 = ("float32", "float16", "bfloat16")
@@ -1195,4 +1201,6 @@ for _launcher, _name, _kinds, _options in STEPPED:
     row(_launcher, slack=4)(stepped(_name, _kinds, _options, False))
     row(f"master_{_launcher}", slack=4, dtypes=FLOATS[2:])(stepped(_name, _kinds, _options, True))
 
-import image_table  # noqa: E402, F401  adds its rows
+import elementwise_table  # noqa: E402, F401  adds its rows
+import image_table  # noqa: E402, F401
+import recurrence_table  # noqa: E402, F401

@@ -1,19 +1,21 @@
-"""What one training step launches on a GPU, counted without one: of the package's kernels and of
-CuPy's, by the operation and the line that asked for them, on the stand-in for CuPy.
+"""What one training step launches on a GPU, counted without one, on the stand-in for CuPy: of the
+package's kernels, of CuPy's, and what the driver fills with zeros or copies from the host.
 
-    python tests/launch_counts.py [step ...]
+    python tests/launch_counts.py              # a table of all steps
+    python tests/launch_counts.py "cnn autocast" gpt2_layer    # by operation, and by the line
 
-The steps are those of ``STEPS``; without an argument, all of them. The last lines of each report
-name CuPy's functions that compute: what has no kernel of its own yet.
+The steps are those of ``STEPS``. What CuPy launches has no kernel of its own yet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -28,15 +30,14 @@ from tapegrad import nn
 from tapegrad.core import kernels
 
 ROOT = Path(tg.__file__).parent
-# What only moves or fills memory; all others of CuPy's functions compute.
-MOVES = {"astype", "copy", "setitem", "getitem", "zeros", "full", "ones", "array", "concatenate",
-         "reshape", "stack", "arange", "ascontiguousarray", "take", "fill", "ravel"}  # fmt: skip
+# What launches no kernel: CuPy lets the driver set memory to 0, and copy it from the host.
+MOVED = {"zeros", "array"}
 
 
 class Launch(NamedTuple):
     """One kernel: whose, its name, the operation that runs, and the line that asked for it."""
 
-    own: bool
+    whose: str  # "own", "CuPy" or "moved"
     name: str
     operation: str
     place: str
@@ -50,25 +51,20 @@ class Counted:
         self.waits: list[Launch] = []
         self.sizes: list[int] = []  # of the arrays that were made
 
-    def names(self, own: bool) -> Counter:
-        return Counter(launch.name for launch in self.launches if launch.own == own)
+    def names(self, whose: str) -> Counter:
+        return Counter(launch.name for launch in self.launches if launch.whose == whose)
 
-    def count(self, own: bool) -> int:
-        return sum(launch.own == own for launch in self.launches)
+    def count(self, whose: str) -> int:
+        return sum(launch.whose == whose for launch in self.launches)
 
     def report(self) -> str:
-        own, of_cupy = self.count(True), self.count(False)
-        lines = [f"{own + of_cupy} launches: {own} own, {of_cupy} of CuPy, {len(self.waits)} waits"]
-        for whose, launches in (
-            ("own", [x for x in self.launches if x.own]),
-            ("CuPy", [x for x in self.launches if not x.own]),
-            ("wait", self.waits),
-        ):
+        counts = [f"{self.count(whose)} {whose}" for whose in ("own", "CuPy", "moved")]
+        lines = [f"{', '.join(counts)}, {len(self.waits)} waits"]
+        for launches in (self.launches, self.waits):
             for launch, count in sorted(Counter(launches).items(), key=lambda kv: -kv[1]):
-                name, operation, place = launch[1:]
-                lines.append(f"{count:5} {whose:5}{name:26}{operation:28}{place}")
-        computing = {k: n for k, n in self.names(False).items() if k not in MOVES}
-        lines.append(f"      CuPy's that compute: {computing or 'none'}")
+                whose, name, operation, place = launch
+                whose = "wait" if launches is self.waits else whose
+                lines.append(f"{count:5} {whose:6}{name:26}{operation:28}{place}")
         return "\n".join(lines)
 
 
@@ -108,7 +104,8 @@ def counting() -> Iterator[Counted]:
                 depth -= 1
             if not depth and launches(result, args, kwargs):
                 called = args[0].__name__ if name == "apply" else name
-                getattr(counted, found).append(Launch(False, called, *_asked_by()))
+                whose = "moved" if called in MOVED else "CuPy"
+                getattr(counted, found).append(Launch(whose, called, *_asked_by()))
             return result
 
         return watched
@@ -121,7 +118,7 @@ def counting() -> Iterator[Counted]:
                 before = library.work_done()[0]
                 answer = function(*arguments)
                 for _ in range(library.work_done()[0] - before):
-                    counted.launches.append(Launch(True, key[0], *_asked_by()))
+                    counted.launches.append(Launch("own", key[0], *_asked_by()))
                 return answer
 
             self[key] = watched
@@ -243,41 +240,98 @@ def gpt2_step() -> Callable:
     )
 
 
-def mlp_step() -> Callable:
-    """Three linear layers, cross-entropy, AdamW."""
-    net = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(),
-                        nn.Linear(64, 10)).to("cuda")  # fmt: skip
-    x, y = _random((16, 32)), tg.tensor(np.arange(16) % 10, device="cuda")
-    return _train(net, lambda: F.cross_entropy(net(x), y), enabled=False)
+# The steps of the table: what makes a network, the shape of its input, and its classes. Each is a
+# forward pass, cross-entropy, a backward pass and AdamW.
 
 
-def cnn_step() -> Callable:
-    """Two convolutions with batch norm, ReLU and pooling, a linear layer, cross-entropy, AdamW."""
-    net = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(16 * 4 * 4, 10),
-    ).to("cuda")  # fmt: skip
-    x, y = _random((4, 1, 16, 16)), tg.tensor(np.arange(4), device="cuda")
-    return _train(net, lambda: F.cross_entropy(net(x), y), enabled=False)
+class _Residual(nn.Module):
+    """As in a ResNet: two convolutions with batch norm beside a way past them."""
+
+    def __init__(self, channels: int, filters: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters),
+            nn.ReLU(), nn.Conv2d(filters, filters, 3, padding=1, bias=False),
+            nn.BatchNorm2d(filters),
+        )  # fmt: skip
+        self.past = nn.Sequential(
+            nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)
+        )
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return F.relu(self.body(x) + self.past(x))
 
 
-def lstm_step() -> Callable:
-    """An LSTM of 8 steps in time, a linear layer, cross-entropy, AdamW."""
-    lstm, head = nn.LSTM(16, 32).to("cuda"), nn.Linear(32, 10).to("cuda")
-    x, y = _random((8, 4, 16)), tg.tensor(np.arange(32) % 10, device="cuda")
-    net = nn.ModuleList([lstm, head])
-    return _train(net, lambda: F.cross_entropy(head(lstm(x)[0]).flatten(0, 1), y), enabled=False)
+class _Sequence(nn.Module):
+    """A recurrent layer, and a linear one for each of its steps."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer, self.head = layer, nn.Linear(32, 10)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.head(self.layer(x)[0]).flatten(0, 1)
+
+
+class _Text(nn.Module):
+    """GPT-2 of two layers, with heads of 32 numbers, as the logits of all tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        gpt2 = _gpt2()
+        self.model = gpt2.GPT2(dataclasses.replace(gpt2.TINY, n_head=2))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.model(x).flatten(0, 1)
+
+
+def _mlp() -> nn.Module:
+    """Three linear layers."""
+    layers = (nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(*layers)
+
+
+def _cnn() -> nn.Module:
+    """A convolution with a bias, batch norm, ReLU and pooling, two residual blocks, the mean of
+    each channel, a linear layer."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        _Residual(8, 16, 1), _Residual(16, 32, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+    "mlp": (_mlp, (16, 32), 16),
+    "cnn": (_cnn, (4, 3, 16, 16), 4),
+    "lstm": (lambda: _Sequence(nn.LSTM(16, 32)), (8, 4, 16), 32),
+    "gru": (lambda: _Sequence(nn.GRU(16, 32)), (8, 4, 16), 32),
+    "gpt": (_Text, (2, 32), 64),
+}
+PRECISIONS = ("float32", "bfloat16", "autocast")
+
+
+def network_step(name: str, precision: str) -> Callable:
+    """A step of ``NETWORKS``, in a dtype, or in float32 with autocast to bfloat16."""
+    make, shape, rows = NETWORKS[name]
+    dtype = tg.bfloat16 if precision == "bfloat16" else tg.float32
+    net = make().to("cuda", dtype)
+    x = _random(shape, dtype)
+    if name == "gpt":
+        x = tg.tensor(np.arange(math.prod(shape)).reshape(shape) % 257, device="cuda")
+    y = tg.tensor(np.arange(rows) % 10, device="cuda")
+    settings = {"dtype": tg.bfloat16, "enabled": precision == "autocast"}
+    return _train(net, lambda: F.cross_entropy(net(x), y), **settings)
 
 
 STEPS: dict[str, Callable[[], Callable]] = {
     "gpt2_layer": gpt2_layer,
-    "gpt2_layer_fp32": lambda: gpt2_layer(tg.float32),
     "gpt2_layer_autocast": lambda: gpt2_layer(tg.float32, True),
     "gpt2_step": gpt2_step,
-    "mlp_step": mlp_step,
-    "cnn_step": cnn_step,
-    "lstm_step": lstm_step,
+} | {
+    f"{name} {precision}": partial(network_step, name, precision)
+    for name in NETWORKS
+    for precision in PRECISIONS
 }
 
 
@@ -292,10 +346,24 @@ def count(name: str) -> Counted:
     return counted
 
 
+def table() -> str:
+    """How many launches each step takes."""
+    lines = [f"{'step':24}{'own':>6}{'CuPy':>6}{'moved':>7}{'waits':>7}  CuPy's by name"]
+    for name in STEPS:
+        c = count(name)
+        names = ", ".join(f"{n} {k}" for k, n in c.names("CuPy").most_common()) or "-"
+        numbers = c.count("own"), c.count("CuPy"), c.count("moved"), len(c.waits)
+        own, of_cupy, moved, waits = numbers
+        lines.append(f"{name:24}{own:6}{of_cupy:6}{moved:7}{waits:7}  {names}")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Print the report of each step that is named."""
+    """Print the table, or the report of each step that is named."""
     strict_cupy.install()
-    for name in sys.argv[1:] or STEPS:
+    if len(sys.argv) < 2:
+        print(table())
+    for name in sys.argv[1:]:
         print(f"{name}: {count(name).report()}\n")
 
 

@@ -294,9 +294,10 @@ PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);
 // Under these names configure() takes them: classes, and functions and other objects.
 #define ENGINE_CLASSES(each) each(tensor) each(node) each(leaf) each(storage) each(alias)
 #define ENGINE_OBJECTS(each)                                                                     \
-    each(result_of) each(fitted) each(wide_sum) each(rounded) each(run_hooks) each(with_posthooks) \
-    each(freed) each(check) each(collect_result) each(add_into) each(shares) each(settle)        \
-    each(deliver) each(error_state) each(usual_state) each(first_filter) each(warnings) each(serials)
+    each(result_of) each(fitted) each(wide_sum) each(sum_of) each(rounded) each(run_hooks)       \
+    each(with_posthooks) each(freed) each(check) each(collect_result) each(add_into)             \
+    each(shares) each(settle) each(deliver) each(error_state) each(usual_state)                  \
+    each(first_filter) each(warnings) each(serials)
 #define LEAF_SLOTS(each) \
     each(shape) each(dtype) each(device) each(tensor) each(hooks) each(later_hooks) each(aside)
 

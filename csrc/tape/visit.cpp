@@ -157,6 +157,8 @@ bool arrive(Walk* walk, PyObject* to, PyObject* gradient) {
     Ref sum;
     if (PyDataType_ELSIZE(reinterpret_cast<PyArray_Descr*>(edge.dtype)) == 2) {
         sum = call(engine.wide_sum, walk->xp, have, fitted, to, walk->wide);
+    } else if (!PyArray_Check(have) && !PyArray_IsScalar(have, Generic)) {  // a GPU's
+        sum = call(engine.sum_of, walk->xp, have, fitted, is_own(have) ? Py_True : Py_False);
     } else if (is_own(have)) {
         if (add_onto(have, fitted)) {
             return true;

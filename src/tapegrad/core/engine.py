@@ -136,16 +136,11 @@ def _visit(
                 heappush(heap, (-serial, edge))
         elif edge.dtype is not float32 and edge.dtype.itemsize == 2:
             pending[edge] = _wide_sum(xp, have, gradient, edge, wide)
-        elif (
-            create_graph
-            or have.__class__ is Parts
-            or getrefcount(have) != _HELD_TWICE
-            or have.base is not None
-        ):
+        elif create_graph:
             pending[edge] = have + gradient
-        else:  # nobody else can see this array: it is the engine's own
-            have += gradient
-            pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
+        else:  # an array that nobody else can see is the engine's own
+            own = getrefcount(have) == _HELD_TWICE and have.base is None
+            pending[edge] = _sum_of(xp, have, gradient, own)
 
     def push(reached: Node) -> None:
         heappush(heap, (-reached.serial, reached))
@@ -225,6 +220,13 @@ def _wide_sum(xp: Any, have: Any, gradient: Any, edge: Node | Leaf, wide: set) -
     elif have.dtype == gradient.dtype == edge.dtype:
         return Pair(have, gradient)
     return xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
+
+
+def _sum_of(xp: Any, have: Any, gradient: Any, own: bool) -> Any:
+    """Of other gradients, in the place of the first where it is the engine's own."""
+    if have.__class__ is Parts:
+        return have + gradient
+    return xp.accumulate(have, gradient) if own else xp.add(have, gradient)
 
 
 _WAITING = (Pair, Parts)
@@ -548,7 +550,7 @@ def _accumulation(
     if have is None:
         # Gradients must not share memory with each other or with the caller's seed.
         if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
-            gradient = gradient.copy()
+            gradient = device.ops["copy"](gradient)
         return partial(setattr, tensor, "_grad", wrap_result(gradient, device))
     if have.requires_grad or 0 in have._array.strides:  # a history, or expanded
         total = wrap_result(have._array + gradient, device)
@@ -566,7 +568,7 @@ def _accumulation(
 
 def _add_on(gpu: Device, total: Array, gradient: Array) -> None:
     make_current(gpu)
-    total += gradient
+    gpu.ops["accumulate"](total, gradient)
 
 
 if compiled is not None:
@@ -579,6 +581,7 @@ if compiled is not None:
         result_of=result_of,
         fitted=_fitted,
         wide_sum=_wide_sum,
+        sum_of=_sum_of,
         rounded=_rounded,
         run_hooks=_run_all_hooks,
         with_posthooks=_with_posthooks,

@@ -7,6 +7,7 @@ A *region* is another shape, strides and offset over the same memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -75,6 +76,22 @@ def lies_channels_last(x: Array) -> bool:
     """Whether the channels of a pixel are beside each other, and pixels behind each other; not if
     pixels of a channel are, too, as those of a single channel."""
     return x.ndim > 2 and not x.flags.c_contiguous and channels_moved_last(x).flags.c_contiguous
+
+
+def joined_dimensions(
+    sizes: Sequence[int], steps: Sequence[Sequence[int]]
+) -> list[tuple[int, list[int]]]:
+    """(size, step of each array) of as few dimensions as several arrays can be walked through in,
+    which have these steps along dimensions of these sizes."""
+    found: list[tuple[int, list[int]]] = []
+    for size, *here in zip(sizes, *steps, strict=True):
+        if size == 1:
+            continue
+        if found and all(s == size * step for s, step in zip(found[-1][1], here, strict=True)):
+            found[-1] = (found[-1][0] * size, here)
+        else:
+            found.append((size, here))
+    return found
 
 
 class HostTable(np.ndarray):

@@ -48,7 +48,7 @@ class Parts:
         return self.left >= 0
 
     def __add__(self, gradient: Any) -> Any:
-        return self.wide(self.xp) + gradient
+        return self.xp.accumulate(self.wide(self.xp), gradient)
 
     def total(self, xp: Any) -> Any:
         whole = _side_by_side(xp, self.parts, self.shape)
@@ -85,7 +85,9 @@ def _side_by_side(xp: Any, parts: list, shape: tuple[int, ...]) -> Any:
     if len(given) == 1:
         return given[0]
     whole = _as_they_lie(given, axis, shape)
-    return xp.library.concatenate(given, axis=axis) if whole is None else whole
+    if whole is not None:
+        return whole
+    return xp.concatenate(*given, axis=axis, sizes=tuple([g.shape[axis] for g in given]))
 
 
 def _slice_of(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:

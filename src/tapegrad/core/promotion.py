@@ -109,7 +109,7 @@ def refuse_bools(name: str, a: Any, b: Any) -> None:
 def _cast(operand: Any, dtype: Any, device: Device) -> Any:
     if isinstance(operand, Tensor):
         array = operand._array
-        return array if array.dtype == dtype else array.astype(dtype)
+        return array if array.dtype == dtype else device.ops["cast"](array, dtype=dtype)
     if dtype.kind in "Vui":  # numbers are not weak beside bfloat16; integers must wrap around
         return device.asarray(operand).astype(dtype)
     return operand

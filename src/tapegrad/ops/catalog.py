@@ -152,8 +152,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg F": "layer_norm rms_norm",
         "F": "batch_norm",
         "xp": """
-            batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
-            rms_norm_backward scale_channels scale_channels_backward
+            batch_moments batch_norm batch_norm_backward folding layer_norm layer_norm_backward
+            rms_norm rms_norm_backward scale_channels scale_channels_backward
         """,
     },
     "layers.recurrence": {
@@ -230,7 +230,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "distances euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy nll_loss",
-        "xp": "check_classes cross_entropy cross_entropy_backward nll nll_backward",
+        "xp": """
+            check_classes cross_entropy cross_entropy_backward divide_or_zero nll nll_backward
+            per_weight target_weight
+        """,
     },
     "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
     "loss.elementwise": {
@@ -370,11 +373,11 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x x_ tg_ special": "expm1 log1p",
         "tg x x_linear tg_": "neg=negative",
         "xp": """
-            absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast ceil clip cos divide
-            equal exp expm1 floor floor_divide greater greater_equal isfinite isinf isnan less
-            less_equal log log1p logical_and logical_not logical_or logical_xor maximum minimum
-            multiply negative no_slope not_equal number_power power reciprocal remainder rint
-            rsqrt sign sin sqrt square subtract trunc where
+            absolute accumulate add bitwise_and bitwise_not bitwise_or bitwise_xor cast ceil clip
+            cos divide equal exp expm1 floor floor_divide greater greater_equal isfinite isinf isnan
+            less less_equal log log1p logical_and logical_not logical_or logical_xor maximum minimum
+            multiply negative no_slope not_equal number_power power reciprocal remainder rint rsqrt
+            sign sin sqrt square subtract trunc where write
         """,
     },
     "pointwise.exponential": {

@@ -12,6 +12,7 @@ import numpy as np
 from .case import Case, Draw
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
+_MATRICES = {"tiny": [(65, 67)], "small": [(1024, 1024)], "large": [(8192, 8192)]}
 
 # How an input is drawn, by a letter: normal, positive, or as conditions.
 _DRAWS: dict[str, Callable[..., Any]] = {
@@ -55,6 +56,7 @@ def _target(x: Any) -> Any:
 CASES = [
     *(_case(name, "nn", 1) for name in ("add", "subtract", "multiply", "maximum", "minimum")),
     _case("divide", "np", 1),
+    _case("divide_or_zero", "np", 1, lambda t, g, amount: g / amount),
     *(_case(name, "n", 1) for name in ("negative", "absolute", "square", "exp")),
     *(_case(name, "p", 1) for name in ("sqrt", "reciprocal")),
     _case("rsqrt", "p", 2),
@@ -67,6 +69,8 @@ CASES = [
         mine=lambda ops, x, other: ops["add_scaled"](x, other, 0.5, out=x),
         changes=(0,),
     ),
+    _case("accumulate", "nn", 1, lambda t, x, other: x.add_(other), changes=(0,)),
+    _case("write", "nn", 0, lambda t, y, x: y.copy_(x), changes=(0,)),
     _case("where", "cnn", 1),
     _case("clamp", "nnp", 2),
     _case("clip", "n", 2, lambda t, x: t.clamp(x, -0.3, 0.7), {"low": -0.3, "high": 0.7}),
@@ -94,5 +98,43 @@ CASES = [
         lambda t, x: x.to(t.float64 if x.dtype == t.float32 else t.float32),
         mine=lambda ops, x: ops["cast"](x, dtype=_target(x)),
         dtypes=("float32", "float16", "bfloat16"),  # to a wider one: in float64 that is exact
+    ),
+    Case(
+        "contiguous",
+        "contiguous",
+        _MATRICES,
+        partial(_inputs, "n"),
+        lambda ops, x: ops["contiguous"](x.T),
+        lambda *shape: 0,
+        lambda t, x: x.T.contiguous(),
+    ),
+    Case(
+        "concatenate",
+        "concatenate",
+        _MATRICES,
+        partial(_inputs, "nn"),
+        lambda ops, a, b: ops["concatenate"](a, b, axis=1, sizes=(a.shape[1], b.shape[1])),
+        lambda *shape: 0,
+        lambda t, a, b: t.cat([a, b], 1),
+    ),
+    Case(
+        "stack",
+        "stack",
+        _MATRICES,
+        partial(_inputs, "nn"),
+        lambda ops, a, b: ops["stack"](a, b, axis=1),
+        lambda *shape: 0,
+        lambda t, a, b: t.stack([a, b], 1),
+    ),
+    Case(
+        "arange",
+        "arange",
+        _SIZES,
+        partial(_inputs, "n"),
+        lambda ops, x: ops["arange"](x.size, dtype=np.dtype("int64")),
+        lambda *shape: 0,
+        lambda t, x: t.arange(x.numel(), device=x.device),
+        bytes=lambda _, n: 8 * n,
+        dtypes=("float32",),
     ),
 ]

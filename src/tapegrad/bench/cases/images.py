@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tapegrad.core.commit import commit
 from tapegrad.core.dtypes import accumulator
 from tapegrad.ops.conv.sliding_window import Geometry, Windows
 
@@ -141,6 +142,22 @@ def _with_moments(gradient: bool, draw: Draw, n: int, c: int, size: int) -> tupl
     if gradient:
         return _image(draw, n, c, size), x, draw.positive(c), *moments
     return x, draw.positive(c), draw.normal(c), *moments
+
+
+def _running(draw: Draw, c: int) -> tuple:
+    """Running statistics, and those of a batch."""
+    kind = accumulator(draw.dtype)
+    found = draw.normal(c, dtype=kind), draw.positive(c, dtype=kind)
+    return draw.normal(c), draw.positive(c), *found
+
+
+def _fold(ops: Any, mean: Any, variance: Any, *found: Any) -> None:
+    commit(ops["folding"](mean, variance, None, *found, part=0.125, unbiased=1.25))
+
+
+def _torch_fold(t: Any, mean: Any, variance: Any, new: Any, spread: Any) -> None:
+    mean.lerp_(new.to(mean.dtype), 0.125)
+    variance.lerp_((1.25 * spread).to(variance.dtype), 0.125)
 
 
 def _torch_batch_norm_backward(t: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, _: Any) -> Any:
@@ -303,6 +320,16 @@ CASES = [
         lambda *shape: 9 * _elements(*shape),
         _torch_batch_norm_backward,
         depth=_per_channel,
+    ),
+    Case(
+        "folding",
+        "folding",
+        {"tiny": [(67,)], "small": [(512,)], "large": [(4096,)]},
+        _running,
+        _fold,
+        lambda c: 6 * c,
+        _torch_fold,
+        changes=(0, 1),
     ),
     of_primitive("scale_channels", _SIZES, partial(_channels, 3), 3, _scaled),
     Case(

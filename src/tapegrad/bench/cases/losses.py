@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tapegrad.core.dtypes import accumulator
+
 from .case import WIDE, Case, Draw, TorchGradient, of_primitive
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
@@ -66,7 +68,22 @@ def _torch_nll_backward(t: Any, g: Any, target: Any, factors: Any, total: Any, l
     return zeros.scatter_(1, target[:, None], (-g * factors / total)[:, None])
 
 
+def _target_weight(ops: Any, target: Any, weight: Any) -> Any:
+    kind = {"dtype": accumulator(weight.dtype), "ignored": -100, "classes": len(weight)}
+    return ops["target_weight"](target, weight, **kind)
+
+
 CASES = [
+    Case(
+        "target_weight",
+        "target_weight",
+        _CLASSES,
+        lambda draw, rows, classes: (draw.integers(classes, rows), draw.positive(classes)),
+        _target_weight,
+        lambda rows, classes: rows,
+        lambda t, target, weight: weight.float()[target].sum(0, True),
+        depth=lambda rows, classes: rows,
+    ),
     *_loss("squared_distance", (3, 3), lambda f, r, x, y: f.mse_loss(x, y, reduction=r)),
     *_loss("absolute_distance", (3, 3), lambda f, r, x, y: f.l1_loss(x, y, reduction=r)),
     *_loss("huber_distance", (6, 4), lambda f, r, x, y: f.huber_loss(x, y, reduction=r), 1.0),

@@ -282,8 +282,8 @@ def _narrow(xp: Any, result: Any, dtype: Any) -> Any:
 def divided(xp: Any, g: Array, count: int) -> Any:
     """A gradient by a number of elements, which 16 bits may not hold."""
     if not is_low_precision(g.dtype):
-        return g / count
-    return xp.cast(xp.cast(g, dtype=float32) / count, dtype=g.dtype)
+        return xp.divide(g, count)
+    return xp.cast(xp.divide(xp.cast(g, dtype=float32), count), dtype=g.dtype)
 
 
 def compute_in_float32(composition: Callable) -> Callable:

@@ -91,7 +91,8 @@ def _stepped(op: str, device: Device, dtype: Any, start: Any, step: Any, count: 
     arguments.shape(op, (count,))
     whole = isinstance(start, (int, np.integer)) and isinstance(step, (int, np.integer))
     indices = device.ops["arange"](count, dtype=np.int64 if whole else np.float64)
-    return (start + indices * step).astype(dtype)
+    counts = whole and (start, step) == (0, 1) and dtype == indices.dtype
+    return indices if counts else (start + indices * step).astype(dtype)
 
 
 @factory

@@ -22,7 +22,6 @@ from .norm import (
     check_channels,
     fold,
     normalize_rows,
-    renew,
     row_distances,
     with_channels,
 )
@@ -132,15 +131,13 @@ def instance_norm(
     rows, columns = math.prod(shape[:2]), math.prod(shape[2:])
     if columns == 1:
         raise ValueError(f"[{op}] needs more than 1 value per channel, got input {shape}")
-    folded = []
+    y = _by_channel(input, weight, bias, eps)
     if input.numel() and (running_mean is not None or running_var is not None):
         each = input._array.reshape(1, rows, columns)
         centre, spread, *_ = input._device.ops["batch_moments"](each)
-        folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
-        unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
-        folded += fold(running_var, unbiased, momentum)
-    y = _by_channel(input, weight, bias, eps)
-    renew(op, folded)
+        means = tuple([each.reshape(shape[:2]).mean(axis=0) for each in (centre, spread)])
+        unbiased = columns / (columns - 1)
+        fold(op, (running_mean, running_var, None), means, momentum, unbiased)
     return y
 
 

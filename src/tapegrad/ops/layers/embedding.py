@@ -107,7 +107,8 @@ def _embedding_backward_kernel(
     device: Device, grad: Array, indices: Array, *, rows: int, skip: int | None
 ) -> Array:
     lines = grad.reshape(indices.size, grad.shape[-1])
-    result = sum_in_order(device, lines, indices.reshape(-1).astype(np.int64), rows=rows)
+    at = indices.reshape(-1).astype(np.int64, copy=False)
+    result = sum_in_order(device, lines, at, rows=rows)
     if skip is not None:
         result[skip] = 0
     return result

@@ -34,6 +34,9 @@ from tapegrad.ops.pointwise.elementwise import rsqrt
 
 from . import batch_norm_kernels  # noqa: F401  registers how GPUs compute the primitives below
 
+# The running mean and variance, and how many batches they are of; each of them may be missing.
+Statistics = tuple[Tensor | None, Tensor | None, Tensor | None]
+
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
 
 _BLOCK = 1 << 15  # elements of which a dozen arrays on the way stay in the CPU's cache
@@ -377,7 +380,7 @@ def batch_norm(
 
 def batch_norm_counted(
     input: Tensor,
-    statistics: tuple[Tensor | None, Tensor | None, Tensor | None],
+    statistics: Statistics,
     weight: Tensor | None,
     bias: Tensor | None,
     training: bool,
@@ -388,7 +391,6 @@ def batch_norm_counted(
     succeeds. A momentum of None averages over the batches counted."""
     op = "batch_norm"
     running_mean, running_var, counter = statistics
-    counted = [] if counter is None else [(counter, counter._array + 1)]
     if momentum is None:
         momentum = 0.0 if counter is None else 1.0 / (float(counter.item()) + 1.0)
     check_channels(
@@ -398,7 +400,8 @@ def batch_norm_counted(
         raise ValueError(f"[{op}] eps must be positive, got {eps}")
     if not input.numel():
         y = with_channels(input + 0, weight, bias)
-        renew(op, counted if training else [])
+        if training:
+            fold(op, (None, None, counter), (None, None), 0.0, 1.0)
         return y
     if not training:
         if running_mean is None or running_var is None:
@@ -411,9 +414,7 @@ def batch_norm_counted(
         )
     moments = input._device.ops["batch_moments"](input._array)
     y = _batch_norm(input, weight, bias, moments=moments, eps=eps)
-    variance = moments[1] * (count / (count - 1))
-    folded = fold(running_mean, moments[0], momentum) + fold(running_var, variance, momentum)
-    renew(op, folded + counted)
+    fold(op, statistics, (moments[0], moments[1]), momentum, count / (count - 1))
     return y
 
 
@@ -448,18 +449,43 @@ def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tens
     return x if bias is None else x + channelwise(bias, x)
 
 
-def fold(running: Tensor | None, new: Any, momentum: float) -> list[tuple[Tensor, Any]]:
-    """Running statistics, and what they become by those of a batch."""
-    if running is None:
-        return []
-    before = running._array.astype(accumulator(running.dtype), copy=False)
-    return [(running, (before * (1 - momentum) + momentum * new).astype(running.dtype))]
+@array_function
+def folding(
+    xp: Any,
+    running_mean: Any,
+    running_variance: Any,
+    batches: Any,
+    mean: Any,
+    variance: Any,
+    *,
+    part: float,
+    unbiased: float,
+) -> list[partial]:
+    """The steps (for ``commit``) by which running statistics take up ``part`` of a batch's, whose
+    variance is multiplied by ``unbiased``, and a batch is counted: of those arrays that are there.
+    """
+    steps = [] if batches is None else [partial(setitem, batches, ..., batches + 1)]
+    for running, new, factor in ((running_mean, mean, 1), (running_variance, variance, unbiased)):
+        if running is not None:
+            before = running.astype(accumulator(running.dtype), copy=False)
+            after = before * (1 - part) + part * (new * factor)
+            steps.append(partial(setitem, running, ..., after.astype(running.dtype)))
+    return steps
 
 
-def renew(op: str, folded: list[tuple[Tensor, Any]]) -> None:
-    """Write what ``fold`` found into the running statistics, in place: into all or none."""
-    for running, _ in folded:
+def fold(
+    op: str, statistics: Statistics, found: tuple[Any, ...], momentum: float, unbiased: float
+) -> None:
+    """Let running statistics, in place, take up the mean and variance found in a batch (arrays, not
+    looked at where the tensor is None): all or none."""
+    there = [t for t in statistics if t is not None]
+    if not there:
+        return
+    arrays = [None if t is None else t._array for t in statistics]
+    folding = there[0]._device.ops["folding"]
+    steps = folding(*arrays, *found, part=momentum, unbiased=unbiased)
+    for running in there:
         check_writable(running, op)
-    for running, _ in folded:
+    for running in there:
         running._bump(op)
-    commit([partial(setitem, running._array, ..., new) for running, new in folded])
+    commit(steps)

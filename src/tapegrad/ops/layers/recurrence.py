@@ -16,7 +16,6 @@ Gradients of gradients go through ``_in_steps``, the same formulas on Tensors.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any
 
 from tapegrad.core.memory import Array
@@ -25,27 +24,20 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32, to_float32, wide
 from tapegrad.ops.movement.cat import cat
 
-Sizes = tuple[int, ...]
+from .recurrence_kernels import Sizes, walk
 
 # From this many steps on it pays to transpose the weights in memory: products of 32 rows with 256 x
 # 1024 weights then take two thirds of the time, those of the way back nine tenths.
 _MANY_STEPS = 8
 
 
-def _walk(batch_sizes: Sizes, reverse: bool) -> list[tuple[int, int]]:
-    """Where the rows of each step begin and end, in the order in which the state meets them."""
-    ends = accumulate(batch_sizes)
-    steps = [(end - n, end) for n, end in zip(batch_sizes, ends, strict=True)]
-    return steps[::-1] if reverse else steps
-
-
 def _transposed(xp: Any, weight: Array, batch_sizes: Sizes) -> Array:
     return xp.library.ascontiguousarray(weight.T) if len(batch_sizes) >= _MANY_STEPS else weight.T
 
 
-def _both(a: Any, b: Any) -> Any:
+def _both(xp: Any, a: Any, b: Any) -> Any:
     """The sum of two biases, either of which may be missing."""
-    return a if b is None else b if a is None else a + b
+    return a if b is None else b if a is None else xp.add(a, b)
 
 
 def _columns(x: Array, count: int) -> Array:
@@ -80,11 +72,12 @@ def _arrived(xp: Any, g: Array | None, shape: Sequence[int], dtype: Any) -> Arra
     """The gradient of a last state, in memory of its own: the walk back begins with it."""
     if g is None:
         return xp.zeros(tuple(shape), dtype=dtype)
-    return xp.library.array(wide(xp, g)[0])
+    return xp.cast(g, dtype=dtype)
 
 
-def _in_one_piece(xp: Any, g: Array | None) -> Array | None:
-    return None if g is None else xp.library.ascontiguousarray(g)
+def _in_one_piece(xp: Any, g: Array | None) -> Any:
+    """The gradient of the results of all steps, in the dtype of what is kept."""
+    return None if g is None else xp.contiguous(wide(xp, g)[0])
 
 
 def _of_weights(
@@ -111,7 +104,7 @@ def _in_steps(cell: Callable[..., tuple], count: int) -> Callable[..., tuple]:
     ) -> tuple:
         states, weights = others[:count], others[count:]
         results = {}
-        for start, end in _walk(batch_sizes, reverse):
+        for start, end in walk(batch_sizes, reverse):
             n = end - start
             now = cell(xp, x[start:end], [s[:n] for s in states], *weights, **options)
             results[start, end] = now[0]
@@ -193,7 +186,7 @@ def rnn_layer_backward(
     else:
         at = _slope_of_tanh(xp, after, xp.empty(after.shape, after.dtype))
     state, weight = _arrived(xp, g[1], h.shape, after.dtype), _transposed(xp, w_hh, batch_sizes)
-    for start, end in reversed(_walk(batch_sizes, reverse)):
+    for start, end in reversed(walk(batch_sizes, reverse)):
         here, step = state[: end - start], at[start:end]
         if g[0] is not None:
             here += g[0][start:end]
@@ -229,10 +222,10 @@ def rnn_layer(
     """h' = tanh(W_ih x + W_hh h + b), or relu: (rows, hidden) and the last state, (batch, hidden).
     Kept for the rule: the states before and after each step, as the result may be changed in place.
     """
-    y = xp.linear(x, w_ih, _both(b_ih, b_hh))
-    state, weight = h.copy(), _transposed(xp, w_hh, batch_sizes)
+    y = xp.linear(x, w_ih, _both(xp, b_ih, b_hh))
+    state, weight = xp.copy(h), _transposed(xp, w_hh, batch_sizes)
     before, from_h = xp.empty(y.shape, y.dtype), xp.empty(h.shape, y.dtype)
-    for start, end in _walk(batch_sizes, reverse):
+    for start, end in walk(batch_sizes, reverse):
         here, step = state[: end - start], y[start:end]
         before[start:end] = here
         step += xp.library.matmul(here, weight, out=from_h[: end - start])
@@ -241,7 +234,7 @@ def rnn_layer(
         else:
             xp.library.tanh(step, out=step)
         here[...] = step
-    return (y, state), before, y.copy()
+    return (y, state), before, xp.copy(y)
 
 
 # ---------------------------------------------------------------------- LSTM
@@ -272,7 +265,7 @@ def lstm_steps_backward(
     lib = xp.library
     scratch, product = xp.empty((len(state), at.shape[1]), at.dtype), xp.empty(cell.shape, at.dtype)
     weight = _transposed(xp, w_hh, batch_sizes)
-    for start, end in reversed(_walk(batch_sizes, reverse)):
+    for start, end in reversed(walk(batch_sizes, reverse)):
         k = end - start
         dh, dc, a, t = state[:k], cell[:k], product[:k], squashed[start:end]
         if g is not None:
@@ -371,7 +364,7 @@ def lstm_steps(
     lib, n = xp.library, cell.shape[1]
     weight = _transposed(xp, w_hh, batch_sizes)
     scratch, summed = (xp.empty((len(state), 4 * n), gates.dtype) for _ in range(2))
-    for start, end in _walk(batch_sizes, reverse):
+    for start, end in walk(batch_sizes, reverse):
         k = end - start
         here, c_here, step = state[:k], cell[:k], gates[start:end]
         before[start:end], cells[start:end] = here, c_here
@@ -418,8 +411,8 @@ def lstm_layer(
     c' = f c + i new, h' = o tanh(c'), times W_hr where there is one: (rows, hidden or projected),
     and the last h and c. Kept for the rule: the gates, both states before each step, tanh(c')."""
     n = c.shape[1]
-    gates = xp.linear(x, w_ih, _both(b_ih, b_hh))
-    state, cell = h.copy(), c.copy()
+    gates = xp.linear(x, w_ih, _both(xp, b_ih, b_hh))
+    state, cell = xp.copy(h), xp.copy(c)
     y, before = (xp.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(2))
     cells, squashed = (xp.empty((len(gates), n), gates.dtype) for _ in range(2))
     xp.lstm_steps(
@@ -453,7 +446,7 @@ def gru_steps_backward(
     lib = xp.library
     scratch, t_all = xp.empty((len(state), at.shape[1]), at.dtype), xp.empty(state.shape, at.dtype)
     weight = _transposed(xp, w_hh, batch_sizes)
-    for start, end in reversed(_walk(batch_sizes, reverse)):
+    for start, end in reversed(walk(batch_sizes, reverse)):
         k = end - start
         dh, t = state[:k], t_all[:k]
         if g is not None:
@@ -503,7 +496,7 @@ def gru_layer_backward(
     )
     dw_hh = xp.matmul(at.T, before) if needs[3] else None
     db_hh = xp.column_sum(at) if needs[5] else None
-    at[:, 2 * h.shape[1] :] = third
+    xp.write(at[:, 2 * h.shape[1] :], third)
     dx = xp.matmul(at, w_ih) if needs[0] else None
     dw_ih = xp.matmul(at.T, x) if needs[2] else None
     return dx, state, dw_ih, dw_hh, xp.column_sum(at) if needs[4] else None, db_hh
@@ -527,7 +520,7 @@ def gru_steps(
     lib, n = xp.library, state.shape[1]
     weight = _transposed(xp, w_hh, batch_sizes)
     scratch, summed = (xp.empty((len(state), 3 * n), gates.dtype) for _ in range(2))
-    for start, end in _walk(batch_sizes, reverse):
+    for start, end in walk(batch_sizes, reverse):
         k = end - start
         here, step = state[:k], gates[start:end]
         before[start:end] = here
@@ -571,7 +564,7 @@ def gru_layer(
 ) -> tuple:
     """The formula is ``gru_cell``'s: (rows, hidden), and the last state. Kept for the rule: the
     gates, the state's part of the third, and the state before each step."""
-    gates, state = xp.linear(x, w_ih, b_ih), h.copy()
+    gates, state = xp.linear(x, w_ih, b_ih), xp.copy(h)
     y, inner, before = (xp.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(3))
     xp.gru_steps(
         *(gates, w_hh, b_hh, state, y, inner, before), batch_sizes=batch_sizes, reverse=reverse

@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, counters, has_tensor_cores, kernel, launch, runs_hopper
-from tapegrad.core.memory import Array, address
+from tapegrad.core.memory import Array, address, joined_dimensions
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
 # Sizes from which a product of float32 is computed as three of tfloat32: where less is multiplied,
@@ -53,14 +53,16 @@ def _matrix(device: Device, x: Array) -> tuple[Any, int, int, bool]:
     return device.ops["contiguous"](x), max(columns, 1), step, False
 
 
-def _by_scalars(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
+def _by_scalars(
+    device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any, out: Any = None
+) -> Any:
     batch = math.prod(lead)
     if len(lead) > 1:  # several leading dimensions become one
         a, b = (_one_stack(device, lead, x) for x in (a, b))
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     left, lda, a_step, a_transposed = _matrix(device, a)
     right, ldb, b_step, b_transposed = _matrix(device, b)
-    c = device.ops["empty"]((*lead, m, n), a.dtype)
+    c = device.ops["empty"]((*lead, m, n), a.dtype) if out is None else out
     sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
     arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
     launch(device, "matmul", a.dtype, *arguments)
@@ -119,21 +121,8 @@ def with_gaps(device: Device, x: Array) -> Array:
     columns, pack = x.shape[-1], PACK // x.itemsize
     wide = device.ops["empty"]((*x.shape[:-1], -(-columns // pack) * pack), x.dtype)
     part = wide[..., :columns]
-    part[...] = x
+    device.ops["write"](part, x)
     return part
-
-
-def _batches(lead: Sequence[int], steps: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
-    """(size, step of each factor) of as few dimensions as these can be walked through in."""
-    found: list[tuple[int, list[int]]] = []
-    for size, *here in zip(lead, *steps, strict=True):
-        if size == 1:
-            continue
-        if found and all(s == size * step for s, step in zip(found[-1][1], here, strict=True)):
-            found[-1] = (found[-1][0] * size, here)
-        else:
-            found.append((size, here))
-    return found
 
 
 def _by_tensor_cores(
@@ -145,18 +134,19 @@ def _by_tensor_cores(
     finish: Finish = Finish.NONE,
     beside: Any = None,
     kept: Any = None,
+    out: Any = None,
 ) -> Any:
-    """finish(a @ b + bias); ``kept`` gets what that is applied to."""
+    """finish(a @ b + bias); ``kept`` gets what that is applied to. out: where the result goes."""
     left, right = _factor(device, a), _factor(device, b)
-    batches = _batches(lead, [left.steps(lead), right.steps(lead)])
+    batches = joined_dimensions(lead, [left.steps(lead), right.steps(lead)])
     if len(batches) > 2:  # the kernel has two strides
         left, right = (_factor(device, _one_stack(device, lead, x)) for x in (a, b))
         stack = (math.prod(lead),)
-        batches = _batches(stack, [left.steps(stack), right.steps(stack)])
+        batches = joined_dimensions(stack, [left.steps(stack), right.steps(stack)])
     (outer, outer_steps), (inner, inner_steps) = [(1, [0, 0])] * (2 - len(batches)) + batches
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     empty = device.ops["empty"]
-    c = empty((*lead, m, n), a.dtype)
+    c = empty((*lead, m, n), a.dtype) if out is None else out
     arrays = (c, kept, left.array, right.array, bias, beside)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
     lying = (*steps, left.row_stride, right.row_stride, left.transposed, right.transposed)
@@ -195,12 +185,20 @@ def finished_product(
     return _by_tensor_cores(device, (), a, b, bias, finish, beside, kept)
 
 
-def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
-    """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``: an array of its
-    own, and no view of one, which would be copied to become a gradient."""
+def _product(
+    device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any, out: Any = None
+) -> Any:
+    """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``: ``out`` or an
+    array of its own, and no view of one, which would be copied to become a gradient."""
     if _suits_tensor_cores(device, a, b):
-        return _by_tensor_cores(device, lead, a, b, bias)
-    return _by_scalars(device, lead, a, b, bias)
+        return _by_tensor_cores(device, lead, a, b, bias, out=out)
+    return _by_scalars(device, lead, a, b, bias, out)
+
+
+def product_into(device: Device, out: Array, a: Array, b: Array, bias: Any = None) -> None:
+    """Write a @ b + bias of two matrices of one floating dtype into ``out``, which is contiguous
+    and shares no memory with them."""
+    _product(device, (), a, b, bias, out)
 
 
 @kernel("matmul", contiguous="")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.deferred import out_of_range
-from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import accumulator, is_low_precision
-from tapegrad.core.kernels import kernel
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import accumulator, is_floating, is_low_precision
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, is_recording, primitive
@@ -173,7 +173,7 @@ def _cross_entropy_kernel(
             ignored=ignored,
             smoothing=smoothing,
         )
-    return loss / total if mean_ else loss, dlogits
+    return device.ops["divide"](loss, total) if mean_ else loss, dlogits
 
 
 @kernel("cross_entropy_backward", floats="dlogits", contiguous="dlogits")
@@ -271,11 +271,11 @@ def cross_entropy(
     rows = input.unsqueeze(0) if input.ndim == 1 else input
     if rows.ndim > 2:
         rows = rows.movedim(1, -1).reshape(math.prod(wanted), shape[1])
-    labels = target._array.reshape(-1).astype(np.int64)
+    labels = to_dtype(target.reshape(-1), np.int64)
     narrow = is_low_precision(input.dtype)  # gradients are not divided before they are scaled
     losses = _cross_entropy(
         rows,
-        wrap(labels, target._device),
+        labels,
         weight,
         ignored=ignore_index,
         smoothing=label_smoothing,
@@ -289,7 +289,14 @@ def cross_entropy(
     else:
         losses = sum(losses)
         if reduction == "mean" and narrow:
-            losses = _per_weight(losses, labels, weight, ignore_index, shape[dim])
+            amount = losses._device.ops["target_weight"](
+                labels._array,
+                None if weight is None else weight._array,
+                dtype=losses.dtype,
+                ignored=ignore_index,
+                classes=shape[dim],
+            )
+            losses = _per_weight(losses.reshape(1), wrap(amount, losses._device)).reshape(())
     return as_dtype(losses, input.dtype)
 
 
@@ -300,14 +307,48 @@ def _stays_as_it_lies(x: Tensor, weight: Tensor | None) -> bool:
     return kept and (weight is None or weight.dtype == x.dtype)
 
 
-def _per_weight(total: Tensor, labels: Array, weight: Any, ignored: int, classes: int) -> Tensor:
-    """The losses' total divided by the weight of their targets; nan, without a slope, for 0."""
-    xp, valid = total._device.xp, labels != ignored
+@array_function
+def target_weight(
+    xp: Any, targets: Array, weight: Any, *, dtype: Any, ignored: int, classes: int
+) -> Array:
+    """The weight of all classes that are not ignored, 1 each without one: (1,), of the dtype."""
+    valid = targets != ignored
     if weight is not None:
-        valid = xp.where(valid, weight._array[xp.library.clip(labels, 0, classes - 1)], 0)
-    amount = wrap(xp.library.asarray(valid.astype(total.dtype).sum()), total._device)
+        valid = xp.where(valid, weight[xp.library.clip(targets, 0, classes - 1)], 0)
+    return valid.astype(dtype).sum(keepdims=True)
+
+
+@override("target_weight", "cuda", "emulated")
+def _target_weight_kernel(
+    device: Device, targets: Array, weight: Any, *, dtype: Any, ignored: int, classes: int
+) -> Any:
+    kind = dtype if weight is None else weight.dtype
+    if not is_floating(kind) or accumulator(kind) != dtype:
+        return NotImplemented
+    contiguous, total = device.ops["contiguous"], device.ops["empty"]((1,), dtype)
+    weight = None if weight is None else contiguous(weight)
+    sizes = (targets.size, classes, ignored)
+    launch(device, "target_weight", kind, total, contiguous(targets), weight, *sizes)
+    return total
+
+
+@array_function
+def divide_or_zero(xp: Any, g: Array, amount: Array) -> Array:
+    """g / amount, and 0 where that is 0."""
+    empty = amount == 0
+    return xp.where(empty, 0.0, g / xp.where(empty, 1.0, amount))
+
+
+def _per_weight_plain(total: Tensor, amount: Tensor) -> Tensor:
     empty = amount == 0
     return where(empty, math.nan, total / where(empty, 1.0, amount))
+
+
+@primitive("per_weight", vjp=("divide_or_zero", None), plain=_per_weight_plain)
+def _per_weight(xp: Any, total: Array, amount: Array) -> Array:
+    """The losses' total (1,) divided by the weight of their targets; for 0, where it is 0, nan, and
+    without a slope."""
+    return xp.divide(total, amount)
 
 
 @compute_in_float32

@@ -12,30 +12,30 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
-from tapegrad.core.devices import Device, override
 from tapegrad.core.dtypes import is_floating
-from tapegrad.core.kernels import launch
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import binary, is_recording, primitive, unary
+from tapegrad.core.tape import array_function, binary, is_recording, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32, to_float32
+
+from . import elementwise_kernels  # noqa: F401  registers how GPUs compute the primitives below
 
 # ---------------------------------------------------------------------- arithmetic
 
 add = binary("add", lambda g: g, lambda g: g)
 
 
-@override("add", "cuda", "emulated")
-def _add_kernel(device: Device, a: Array, b: Array) -> Any:
-    """Of arrays alike: residuals, and gradients that meet."""
-    if not hasattr(a, "flags") or not hasattr(b, "flags"):  # a number
-        return NotImplemented
-    alike = a.dtype == b.dtype and a.shape == b.shape and is_floating(a.dtype)
-    if not (alike and a.flags.c_contiguous and b.flags.c_contiguous):
-        return NotImplemented
-    y = device.ops["empty"](a.shape, a.dtype)
-    launch(device, "add_forward", a.dtype, y, a, b, a.size)
-    return y
+@array_function
+def accumulate(xp: Any, total: Any, x: Any) -> Any:
+    """total + x, in the place of total. (Of 0-d arrays, which may be scalars, a new one.)"""
+    total += x
+    return total
+
+
+@array_function
+def write(xp: Any, y: Array, x: Array) -> None:
+    """Write x, which is broadcast to y's shape, into y, rounded to its dtype."""
+    y[...] = x
 
 
 subtract = binary("subtract", lambda g: g, lambda g: -g, bools=False)

@@ -29,6 +29,8 @@ from tapegrad.ops.common.precision import (
 from tapegrad.ops.movement.shape import clone, permute, reshape
 from tapegrad.ops.pointwise.elementwise import absolute, cast, isnan, logical_not, not_equal, where
 
+from . import sum_kernels  # noqa: F401  registers how GPUs compute the primitives below
+
 
 def keepdim_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a reduction's result had it kept its dimensions."""
