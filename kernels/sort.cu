@@ -88,7 +88,6 @@ __global__ void __launch_bounds__(threads) sort_count_kernel(int64_t* counts, Pa
             sum += seen[w][threadIdx.x];
         }
         counts[t * digits + threadIdx.x] = sum;
-        __syncthreads();
     }
 }
 

@@ -981,7 +981,9 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
 
 @row("sort_rows", dtypes=(None,), exact=True)
 def sort_rows(draw: Draw) -> Iterator[Call]:
-    for count, rows in ((0, 5), (1, 1), (33, 255), (5000, 256), (5000, 2), (4097, 70_000)):
+    # (Of 20,000 keys a block has more than one tile.)
+    counts = ((0, 5), (1, 1), (33, 255), (5000, 256), (5000, 2), (4097, 70_000), (20_000, 300))
+    for count, rows in counts:
         keys = draw.random.integers(0, rows, count)
         if count > 40:  # what is out of range comes last
             keys[::7] = draw.random.integers(-3, rows + 3, len(keys[::7]))
