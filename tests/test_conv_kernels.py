@@ -348,3 +348,15 @@ def test_no_access_to_shared_memory_meets_another_in_a_bank(dtype: Any) -> None:
     files = {re.sub(r".*/", "", place).partition(":")[0] for place, *_ in found}
     assert "tile.cuh" in files
     assert not [row for row in found if row[2] != row[3]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_lies_behind_a_window_is_not_multiplied_by_its_zeros(dtype):
+    """A window's last tile is filled up: zero times an inf of the next plane would be nan."""
+    x, weight = tg.randn(1, 8, 6, 5, 5), tg.randn(4, 8, 2, 3, 3)
+    x[:, :, 3] = float("inf")
+    x, weight = x.to(dtype), weight.to(dtype)
+    y = F.conv3d(x.to("emulated"), weight.to("emulated")).cpu()
+    finite = F.conv3d(x.float(), weight.float()).isfinite()
+    assert finite.any()
+    assert (y.isfinite() == finite).all()
