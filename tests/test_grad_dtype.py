@@ -97,7 +97,7 @@ def test_what_it_may_not_be() -> None:
     with pytest.raises(RuntimeError, match="only leaves"):
         (p * 2).grad_dtype  # noqa: B018
     p.grad = tg.ones(2, dtype=tg.bfloat16)
-    with pytest.raises(RuntimeError, match="there is a .grad of bfloat16: set it to None"):
+    with pytest.raises(RuntimeError, match=r"there is a \.grad of bfloat16: set it to None"):
         p.grad_dtype = tg.float32
     p.grad = None
     p.grad_dtype = tg.float32
