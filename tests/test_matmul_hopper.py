@@ -108,9 +108,10 @@ def test_what_the_encoder_refuses_is_an_error(change: Any, words: str) -> None:
 
 
 def test_the_inner_loops_are_what_they_should_be() -> None:
-    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no fence
-    of memory, no sums moved between registers; the loader's has one copy for each box, for the
-    blocks that share it. With them tensor cores are predicted to be what limits it."""
+    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no
+    fence of memory, no sums moved between registers; the loader's has one copy for each box, for
+    the blocks that share it. With them tensor cores are predicted to be what limits it. Sums go
+    through shared memory in pairs."""
     benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
     if not benchmarks.is_dir():
         pytest.skip("the benchmarks are in the source tree")
@@ -120,7 +121,7 @@ def test_the_inner_loops_are_what_they_should_be() -> None:
     import predict
 
     try:
-        loading, found = (predict.hopper_codes(operation) for operation in ("UTMALDG", "HGMMA"))
+        loading, found, ends = map(predict.hopper_codes, ("UTMALDG", "HGMMA", "STS"))
     except machine_code.ToolMissing as error:
         pytest.skip(str(error))
     names = ("HGMMA", "UTMALDG", "SYNCS", "BAR", "MEMBAR", "LDS", "LDG", "STL", "MOV")
@@ -132,6 +133,8 @@ def test_the_inner_loops_are_what_they_should_be() -> None:
         assert [loads.count(name) for name in names] == [0, boxes[layout], 2, 0, 0, 0, 0, 0, 0]
         assert all("MULTICAST" in i.name for i in loads.instructions if i.operation == "UTMALDG")
         assert len(loads.instructions) <= 60
+        stores = [i.name for part in ends[layout].parts for i in part.instructions]
+        assert [name for name in stores if name.startswith("STS")] == ["STS.64"] * 64
         assert code.spills == 0
         assert code.registers == 168
         case = predict.HOPPER.cases[layout]
