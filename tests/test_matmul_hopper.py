@@ -104,6 +104,23 @@ def test_what_the_encoder_refuses_is_an_error(change: Any, words: str) -> None:
         )
 
 
+# ---- bank conflicts ----
+
+
+@pytest.mark.checked
+@pytest.mark.parametrize(("m", "n"), [(130, 264), (70, 600)])
+def test_no_access_to_shared_memory_meets_another_in_a_bank(hopper: None, m: int, n: int) -> None:
+    """Of large tiles in a cluster, and of small ones; rows and columns that are outside count."""
+    a, b = numbers(m, 72, dtype=tg.bfloat16), numbers(72, n, dtype=tg.bfloat16)
+    with kernels.checked() as library:
+        library.count_bank_conflicts(True)
+        tg.matmul(a, b)
+        found = library.bank_conflicts()
+        library.count_bank_conflicts(False)
+    assert len(found) == 3  # the strip's: pairs are written, and packs read, two for eight columns
+    assert not [row for row in found if row[2] != row[3]]
+
+
 # ---- machine code ----
 
 
