@@ -54,9 +54,13 @@ struct Strip {
         const int row = threadIdx.x % 32 / 4;
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-            // (Of memcpy, nvcc makes eight stores of a byte.)
             float* const to = &values[row + 8 * i][column + threadIdx.x % 4 * 2];
-            *reinterpret_cast<float2*>(to) = make_float2(sums[2 * i], sums[2 * i + 1]);
+            const float2 pair = make_float2(sums[2 * i], sums[2 * i + 1]);
+#ifdef __CUDACC__  // of memcpy, nvcc makes eight stores of a byte; of this, other compilers may make two
+            *reinterpret_cast<float2*>(to) = pair;
+#else
+            memcpy(to, &pair, sizeof pair);
+#endif
         }
     }
 
