@@ -346,7 +346,35 @@ __device__ inline void wgmma(float (&d)[parts][4], uint64_t a, uint64_t b, bool 
     }
 }
 
+#define WGMMA_OF_REGISTERS(shape, types, registers, a0, a1, a2, a3, b_at, adds_at, b_turn, ...)             \
+    HOPPER_INSTRUCTION("{\n"                                                                               \
+                       ".reg .pred adds;\n"                                                                \
+                       "setp.ne.b32 adds, %" adds_at ", 0;\n"                                              \
+                       "wgmma.mma_async.sync.aligned." shape ".f32." types " {" registers "}, {%" a0 ", %" a1 \
+                       ", %" a2 ", %" a3 "}, %" b_at ", adds, 1, 1, %" b_turn ";\n"                        \
+                       "}"                                                                                  \
+                       : __VA_ARGS__                                                                        \
+                       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)), "n"(int(b_across_k)))
+
+// The same where a is in registers, as mma_m16n8k16 has it, of each warp's 16 rows: they may not change
+// either until the wait.
+template <class T, bool b_across_k, int parts>
+__device__ inline void wgmma(float (&d)[parts][4], const unsigned (&a)[4], uint64_t b, bool adds) {
+    static_assert(parts == 8 || parts == 16, "64 or 128 columns");
+    constexpr bool is_half = std::is_same<T, half>::value;
+    if constexpr (parts == 8 && is_half) {
+        WGMMA_OF_REGISTERS("m64n64k16", "f16.f16", REGISTERS_32, "32", "33", "34", "35", "36", "37", "38", D32(d, 0));
+    } else if constexpr (parts == 8) {
+        WGMMA_OF_REGISTERS("m64n64k16", "bf16.bf16", REGISTERS_32, "32", "33", "34", "35", "36", "37", "38", D32(d, 0));
+    } else if constexpr (is_half) {
+        WGMMA_OF_REGISTERS("m64n128k16", "f16.f16", REGISTERS_64, "64", "65", "66", "67", "68", "69", "70", D64(d, 0));
+    } else {
+        WGMMA_OF_REGISTERS("m64n128k16", "bf16.bf16", REGISTERS_64, "64", "65", "66", "67", "68", "69", "70", D64(d, 0));
+    }
+}
+
 #undef WGMMA
+#undef WGMMA_OF_REGISTERS
 #undef REGISTERS_32
 #undef REGISTERS_64
 #undef REGISTERS_128

@@ -48,14 +48,19 @@ struct Matrices {
 template <int columns>
 struct Strip {
     static constexpr int rows = 16, stride = columns + 8;
-    float values[rows][stride];
+    alignas(16) float values[rows][stride];
 
     __device__ void write(int column, const float (&sums)[4]) {
         const int row = threadIdx.x % 32 / 4;
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
+            float* const to = &values[row + 8 * i][column + threadIdx.x % 4 * 2];
             const float2 pair = make_float2(sums[2 * i], sums[2 * i + 1]);
-            memcpy(&values[row + 8 * i][column + threadIdx.x % 4 * 2], &pair, sizeof pair);
+#ifdef __CUDACC__  // of memcpy, nvcc makes eight stores of a byte; of this, other compilers may make two
+            *reinterpret_cast<float2*>(to) = pair;
+#else
+            memcpy(to, &pair, sizeof pair);
+#endif
         }
     }
 

@@ -381,6 +381,46 @@ def test_sums_have_the_bits_of_the_model(emulator, kind):
         assert int(d[row, column].view("uint32")) == model.add(start, *bits, kind, "hopper")
 
 
+def multiplied_from_registers(emulator, kind, a, b, c, mistake=0):
+    """As ``multiplied``, a in registers: of each thread four pairs, as mma.sync has them."""
+    thread, i = np.arange(128)[:, None], np.arange(4)
+    lane = thread % 32
+    left = in_16_bits(a, kind)
+    row, k = thread // 32 * 16 + lane // 4 + i % 2 * 8, lane % 4 * 2 + i // 2 * 8
+    pairs = np.ascontiguousarray(left[row, k] | left[row, k + 1].astype("uint32") << 16)
+    memory = hopper_model.laid_out(in_16_bits(b, kind), 2048, **layout(0, 256, 1, False))
+    rows, places = fragments(64)
+    d = np.ascontiguousarray(c[rows, places], dtype="float32")
+    message = emulator("registers_product", kind == "half", d, pairs, memory, 2048, mistake)
+    result = np.zeros((64, 64), "float32")
+    result[rows, places] = d
+    return result, message
+
+
+@pytest.mark.parametrize("kind", ["half", "bfloat16"])
+def test_a_factor_in_registers(emulator, kind):
+    """The bits are those of a factor in shared memory."""
+    random = np.random.default_rng(17)
+    a, b = (drawn(random, 64, 16, exact=False) for _ in range(2))
+    c = drawn(random, 64, 64, exact=False).astype("float32") * 3.3
+    left = right = [*layouts(64)][-3]
+    for schedule in schedules():
+        emulator.schedule(*schedule)
+        d, message = multiplied_from_registers(emulator, kind, a, b, c)
+        assert message is None
+        np.testing.assert_array_equal(d, multiplied(emulator, kind, a, b, c, left, right)[0])
+
+
+@pytest.mark.parametrize(("mistake", "words"), [
+    (1, "differs from that of another warp of its warpgroup"),
+    (2, "warps 0 and 3 of a warpgroup have begun 1 and 0 products"),
+])  # fmt: skip
+def test_a_factor_in_registers_multiplied_wrongly(emulator, mistake, words):
+    ones = np.ones((64, 16))
+    message = multiplied_from_registers(emulator, "half", ones, ones, np.ones((64, 64)), mistake)[1]
+    assert_says(message, words)
+
+
 def test_a_matrix_that_begins_further_along_k(emulator):
     """As a deeper tile is read: within the swizzle's span."""
     random = np.random.default_rng(4)

@@ -241,14 +241,18 @@ def test_rates_of_a_queueing_network() -> None:
     Schweitzer's approximation finds 0.76 and 0.88. A station for all multiprocessors rests less."""
 
     def rate(demands: dict[str, float], wait: float, customers: int, sharing: int = 1) -> float:
-        gpu = GPU("some", multiprocessors=sharing)
-        return gpu_model._mean_values(demands, wait, customers, gpu)
+        return gpu_model._mean_values(demands, wait, customers, sharing)
 
     assert rate({"a": 3.0, "b": 2.0}, 5.0, 1) == pytest.approx(1 / 10)
     assert rate({"a": 3.0, "b": 2.0}, 5.0, 200) == pytest.approx(1 / 3, rel=1e-2)
     found = [rate({"a": 1.0}, 1.0, n) for n in (1, 2, 3)]
     assert found == pytest.approx([1 / 2, 3 - 5**0.5, 3 / (2 + 2**0.5)], rel=1e-6)
     assert 0.9 < rate({"own": 0.0, "all": 1.0}, 1.0, 1, sharing=132) < 1
+
+
+def test_clusters_lie_within_groups_of_multiprocessors() -> None:
+    assert [H200.in_clusters(blocks) for blocks in (1, 2, 4, 8)] == [132, 132, 128, 128]
+    assert GPU("some", groups=(18, 7)).in_clusters(4) == 20
 
 
 def test_a_kernel_that_only_multiplies_reaches_the_peak() -> None:

@@ -99,12 +99,17 @@ void land_bulk_copy(size_t index) {
 
 // Before it is begun, in the kernel.
 void check_copy(const BulkCopy& copy, const char* what) {
+    leave_kernel();
+    if (copy.barrier != nullptr) {
+        require_mbarrier(copy.barrier, copy.site);
+    }
     const unsigned pattern = pattern_of(copy.map.swizzle);
     if (shared_window_address(copy.shared) % pattern != 0) {
         fail(std::string(what) + " at " + place(copy.site) + ": its address in shared memory is not a multiple of " +
              std::to_string(pattern));
     }
     require_dynamic_shared(copy.shared, copy.bytes(), what, copy.site);
+    return_to_kernel();
     for (size_t i = 0; i < copy.rows(); ++i) {
         const BulkCopy::Row row = copy.row(i);
         if (row.bytes > 0 && copy.barrier != nullptr) {
@@ -126,7 +131,6 @@ void begin_bulk_copy(const BulkCopy& copy) {
 void begin_load(void* destination, const TensorMap& map, uint64_t* barrier, const int* at, Site site) {
     BulkCopy copy{map, {}, static_cast<unsigned char*>(destination), barrier, current, 0, site};
     std::copy(at, at + map.rank, copy.at);
-    require_mbarrier(barrier, site);
     check_copy(copy, "the load of a box");
     check::begin_bulk_copy(copy.shared, copy.bytes(), phase_of_mbarrier(barrier), site.code);
     leave_kernel();
@@ -145,20 +149,22 @@ void load_box(void* destination, const TensorMap& map, uint64_t* barrier, const 
 void load_box_for(unsigned ranks, void* destination, const TensorMap& map, uint64_t* barrier, const int* at,
                   Site site) {
     note_code(site, __builtin_return_address(0));
+    leave_kernel();
     if (ranks == 0 || ranks >> cluster_blocks != 0) {
         fail("the load of a box at " + place(site) + " is for blocks " + hexadecimal(ranks) +
              ", a bit for each; the cluster has " + std::to_string(cluster_blocks));
     }
     for (int rank = 0; rank < cluster_blocks; ++rank) {
         if (ranks >> rank & 1) {
-            leave_kernel();
             void* const there = map_shared(destination, rank, "the load of a box", site);
             void* const hears = map_shared(barrier, rank, "the load of a box", site);
             return_to_kernel();
             check::reach_block(rank, site.code);
             begin_load(there, map, static_cast<uint64_t*>(hears), at, site);
+            leave_kernel();
         }
     }
+    return_to_kernel();
 }
 
 void store_box(const TensorMap& map, const int* at, const void* source, Site site) {

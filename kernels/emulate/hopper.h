@@ -106,6 +106,13 @@ EMULATE_CALLED_BY_KERNELS void wgmma(float (&d)[parts][4], uint64_t a, uint64_t 
     emulate::begin_wgmma(what, &d[0][0], a, b, {file, line});
 }
 
+template <class T, bool b_across_k, int parts>
+EMULATE_CALLED_BY_KERNELS void wgmma(float (&d)[parts][4], const unsigned (&a)[4], uint64_t b, bool adds,
+                                     EMULATE_SITE) {
+    const emulate::Wgmma what{8 * parts, emulate::multiplicand<T>(), false, b_across_k, adds, true};
+    emulate::begin_wgmma_of_registers(what, &d[0][0], a, b, {file, line});
+}
+
 // ---- warps and their parts ----
 
 EMULATE_CALLED_BY_KERNELS void named_barrier(int id, int threads, EMULATE_SITE) {

@@ -196,7 +196,8 @@ const TensorCores& tensor_cores() {
     if (chosen == nullptr) {
         const char* name = std::getenv("TAPEGRAD_EMULATOR_TENSOR_CORES");
         for (const TensorCores* cores : {&hopper, &ampere}) {
-            if (name == nullptr || std::string(name) == cores->name) {
+            // (By no string, which would copy the name: the checks would see the kernel do it.)
+            if (name == nullptr || std::strcmp(name, cores->name) == 0) {
                 chosen = cores;
                 return *chosen;
             }

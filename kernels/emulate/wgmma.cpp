@@ -126,7 +126,8 @@ std::vector<BegunProduct> begun_by_first[max_warps];  // by warpgroups, in order
 int first_warp(int warp) { return warp - warp_in_block(warp) % group_warps; }
 
 int variant_of(const Wgmma& w) {
-    return (((w.columns * 4 + int(w.type)) * 2 + w.a_across_k) * 2 + w.b_across_k) * 2 + w.adds;
+    return ((((w.columns * 4 + int(w.type)) * 2 + w.a_across_k) * 2 + w.b_across_k) * 2 + w.adds) * 2 +
+           w.a_in_registers;
 }
 
 struct ProductOfThread {
@@ -134,6 +135,7 @@ struct ProductOfThread {
     float* d;
     uint64_t a, b;
     Site site;
+    const unsigned* registers = nullptr;  // of a, where it is there
 };
 
 const uint32_t in_flight_bits = 0xFFFFFFFFu;
@@ -214,6 +216,29 @@ MatrixInFlight matrix_of(uint64_t descriptor, int first_line, int lines, bool ac
     return {descriptor, first_line, lines, across_k, {}, group, site};
 }
 
+void read_shared(MatrixInFlight& matrix) {
+    const Descriptor d(matrix.descriptor);
+    for (int i = 0; i < matrix.pack_count(); ++i) {
+        const unsigned char* const pack = matrix.pack(d, i);
+        require_dynamic_shared(pack, sizeof(MatrixPack), "wgmma", matrix.site);
+        require_landed(pack, sizeof(MatrixPack), "wgmma", matrix.site);
+        require_published(pack, sizeof(MatrixPack), "wgmma", matrix.site);
+        require_swizzle(pack, d.swizzle, "wgmma", matrix.site);
+    }
+    matrix.read();
+}
+
+void take_registers(MatrixInFlight& a, void* const* lanes) {
+    a.packs.resize(size_t(a.pack_count()));
+    for (int lane = 0; lane < warpSize; ++lane) {
+        for (int i = 0; i < 4; ++i) {
+            const unsigned pair = static_cast<const ProductOfThread*>(lanes[lane])->registers[i];
+            const int row = lane / 4 + i % 2 * 8, k = lane % 4 * 2 + i / 2 * 8;
+            std::memcpy(&a.packs[size_t(row * 2 + k / pack_elements)][size_t(k % pack_elements)], &pair, sizeof pair);
+        }
+    }
+}
+
 void begin_together(void* const* lanes) {
     const auto& mine = *static_cast<const ProductOfThread*>(lanes[0]);
     for (int lane = 1; lane < warpSize; ++lane) {
@@ -230,21 +255,18 @@ void begin_together(void* const* lanes) {
     MatrixInFlight a = matrix_of(mine.a, (warp - first_warp(warp)) * warp_rows, warp_rows, what.a_across_k,
                                  own.group, mine.site);
     MatrixInFlight b = matrix_of(mine.b, 0, what.columns, what.b_across_k, own.group, mine.site);
-    for (MatrixInFlight* matrix : {&a, &b}) {
-        const Descriptor d(matrix->descriptor);
-        for (int i = 0; i < matrix->pack_count(); ++i) {
-            const unsigned char* const pack = matrix->pack(d, i);
-            require_dynamic_shared(pack, sizeof(MatrixPack), "wgmma", mine.site);
-            require_landed(pack, sizeof(MatrixPack), "wgmma", mine.site);
-            require_published(pack, sizeof(MatrixPack), "wgmma", mine.site);
-            require_swizzle(pack, d.swizzle, "wgmma", mine.site);
-        }
-        matrix->read();
+    if (what.a_in_registers) {
+        take_registers(a, lanes);
+    } else {
+        read_shared(a);
     }
+    read_shared(b);
     AccumulatorsInFlight& flight = accumulators_of(lanes, warp, mine);
     flight.group = own.group;
     multiply_into(flight, a, b, what);
-    own.matrices.push_back(std::move(a));
+    if (!what.a_in_registers) {
+        own.matrices.push_back(std::move(a));
+    }
     own.matrices.push_back(std::move(b));
 }
 
@@ -300,17 +322,25 @@ void check_descriptor(uint64_t bits, Site site) {
     }
 }
 
+void begin(ProductOfThread mine) {
+    if (&tensor_cores() != &hopper) {
+        fail("wgmma at " + place(mine.site) + ": " + tensor_cores().name + " has none");
+    }
+    check_descriptor(mine.b, mine.site);
+    meet_together({"wgmma", begin_together, variant_of(*mine.what)}, &mine, mine.site);
+}
+
 }  // namespace
 
 void begin_wgmma(const Wgmma& what, float* d, uint64_t a, uint64_t b, Site site) {
     note_code(site, __builtin_return_address(0));
-    if (&tensor_cores() != &hopper) {
-        fail("wgmma at " + place(site) + ": " + tensor_cores().name + " has none");
-    }
     check_descriptor(a, site);
-    check_descriptor(b, site);
-    ProductOfThread mine{&what, d, a, b, site};
-    meet_together({"wgmma", begin_together, variant_of(what)}, &mine, site);
+    begin({&what, d, a, b, site});
+}
+
+void begin_wgmma_of_registers(const Wgmma& what, float* d, const unsigned* a, uint64_t b, Site site) {
+    note_code(site, __builtin_return_address(0));
+    begin({&what, d, 0, b, site, a});
 }
 
 void fence_wgmma(Site site) { meet_together({"wgmma.fence", fence_together, 0}, nullptr, site); }

@@ -1,4 +1,4 @@
-// wgmma: products of matrices in shared memory, which the four warps of a warpgroup begin together and wait
+// wgmma: products of matrices in shared memory, the left of which may be in registers, which the four warps of a warpgroup begin together and wait
 // for later. From then until then the accumulators are NaN, and neither they nor the matrices may change.
 // Each warp computes its 16 rows by itself; all must have begun the same.
 #pragma once
@@ -17,10 +17,14 @@ struct Wgmma {
     Multiplicand type;
     bool a_across_k, b_across_k;  // neighbours in memory are neighbours along m, or n, and not along k
     bool adds;                    // to d; or d is overwritten
+    bool a_in_registers = false;
 };
 
 // d = a b, or d += a b; d: this thread's columns / 2 sums, as mma.sync's c, from left to right.
 void begin_wgmma(const Wgmma& what, float* d, uint64_t a, uint64_t b, Site site);
+// The same where a is in four registers of each thread, as mma.sync has it, which are read now: what the
+// compiler keeps for them until the wait is not followed.
+void begin_wgmma_of_registers(const Wgmma& what, float* d, const unsigned* a, uint64_t b, Site site);
 
 // Orders what was done with registers before those products that use them next.
 void fence_wgmma(Site site);

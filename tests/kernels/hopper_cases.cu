@@ -294,6 +294,43 @@ CASE(product, bool is_half, int columns, float* d, unsigned char* bytes, int cou
 
 namespace {
 
+// d += a b, a in registers; b's 64 columns follow each other along k, in a swizzle of 32 bytes.
+enum class Registers16 { right, other_b, three_warps };
+
+template <class T>
+__global__ void registers_product_kernel(float* d, const unsigned* a, const unsigned char* bytes, int count,
+                                         Registers16 mistake) {
+    DYNAMIC_SHARED(memory, unsigned char);
+    unsigned char* start = pattern_start(memory);
+    const int i = int(threadIdx.x), warp = i / 32;
+    for (int byte = i; byte < count; byte += int(blockDim.x)) start[byte] = bytes[byte];
+    fence_proxy_async();
+    __syncthreads();
+    float sums[8][4];
+    unsigned left[4];
+    memcpy(sums, d + i * 32, sizeof sums);
+    memcpy(left, a + i * 4, sizeof left);
+    uint64_t right = matrix_descriptor(start, 0, 256, Swizzle::within_32);
+    if (mistake == Registers16::other_b && warp == 2) right = advance(right, 16);
+    wgmma_fence();
+    if (mistake != Registers16::three_warps || warp != 3) wgmma<T, false>(sums, left, right, true);
+    wgmma_commit();
+    wgmma_wait<0>();
+    memcpy(d + i * 32, sums, sizeof sums);
+}
+
+}  // namespace
+
+CASE(registers_product, bool is_half, float* d, unsigned* a, unsigned char* bytes, int count, int mistake) {
+    return outcome([&] {
+        LAUNCH_AS("registers_product_kernel",
+                  (is_half ? registers_product_kernel<half> : registers_product_kernel<bfloat16>), 1, 128,
+                  room + count, nullptr, d, a, bytes, count, Registers16(mistake));
+    });
+}
+
+namespace {
+
 // ---- a box that wgmma reads ----
 
 enum class Reader { right, no_wait, other_swizzle };

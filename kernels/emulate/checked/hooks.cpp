@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <utility>
 
 #include "../fiber.h"
 #include "../runtime.h"
@@ -24,6 +23,7 @@ namespace check {
 namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
+bool is_copied = false;   // what is accessed: no access of a warp, whose banks count
 bool is_resumed = false;  // the block: what it wrote to shared memory before is not known
 
 // Kernels read these all the time, and nobody writes.
@@ -218,7 +218,9 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
             look_for_copy(address, bytes, writes, site);
         }
         if (counts_banks) {
-            note_bank_access(address, bytes, site);
+            if (!is_copied) {
+                note_bank_access(address, bytes, site);
+            }
         } else if (order.blocks == 1) {  // of others it is asked who reaches for it
             stretch_at(address) = {part->low, part->high, region, floor};
         }
@@ -410,6 +412,7 @@ void begin_launch(const void* host_frame, int threads_of_block, int blocks_of_cl
     begin_regions_of_launch(host_frame);
     begin_order_of_launch(threads_of_block, blocks_of_cluster);
     begin_reports_of_launch();
+    is_copied = false;  // if the launch before ended in a copy
 }
 
 void begin_cluster(const uint3& first_block, const SharedMemory& memory) {
@@ -513,10 +516,10 @@ void begin_copy(const void* destination, const void* source, size_t bytes, CodeA
 
 void end_copy(const void* destination, const void* source, size_t bytes, CodeAddress site) {
     forget_copy(reinterpret_cast<uintptr_t>(destination));
-    const bool counted = std::exchange(counts_banks, false);  // when it began
+    is_copied = true;  // counted when it began
     access<false>(source, bytes, Mode::plain, site);
     access<true>(destination, copy_bytes, Mode::plain, site);
-    counts_banks = counted;
+    is_copied = false;
 }
 
 void see_write(const void* address, size_t bytes, CodeAddress site) {
@@ -524,18 +527,18 @@ void see_write(const void* address, size_t bytes, CodeAddress site) {
 }
 
 void see_bulk_read(const void* address, size_t bytes, CodeAddress site) {
-    const bool counted = std::exchange(counts_banks, false);
+    is_copied = true;
     access<false>(address, bytes, Mode::plain, site);
-    counts_banks = counted;
+    is_copied = false;
 }
 
 void arrive_at_mbarrier(const void* phase) { release_at(reinterpret_cast<uintptr_t>(phase)); }
 void pass_mbarrier(const void* phase) { synchronise_at(reinterpret_cast<uintptr_t>(phase)); }
 
 void begin_bulk_copy(const void* destination, size_t bytes, const void* phase, CodeAddress site) {
-    const bool counted = std::exchange(counts_banks, false);  // no warp makes it
+    is_copied = true;  // by no warp
     access<true>(destination, bytes, Mode::plain, site);
-    counts_banks = counted;
+    is_copied = false;
     for (size_t byte = 0; byte < bytes; byte += copy_bytes) {
         note_copy(reinterpret_cast<uintptr_t>(destination) + byte, offset_of(site));
     }
