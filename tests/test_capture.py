@@ -166,8 +166,8 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "Adafactor": {"weight_decay": 0.1},
     "Muon": {"lr": 0.1},
 }
-# Of parameters that are matrices: one; one that lies otherwise, for which there is no kernel; and one
-# with a master.
+# Of parameters that are matrices: one; one that lies otherwise, for which there is no kernel; and
+# one with a master.
 WAYS = ["", "matrix", "transposed", "master"]
 
 

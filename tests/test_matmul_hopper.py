@@ -108,9 +108,9 @@ def test_what_the_encoder_refuses_is_an_error(change: Any, words: str) -> None:
 
 
 def test_the_inner_loops_are_what_they_should_be() -> None:
-    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no fence
-    of memory, no sums moved between registers; the loader's has one copy for each box, for the
-    blocks that share it. With them tensor cores are predicted to be what limits it."""
+    """Of the large kernel: four wgmma a stage, waits and arrivals at mbarriers, no barrier, no
+    fence of memory, no sums moved between registers; the loader's has one copy for each box, for
+    the blocks that share it. With them tensor cores are predicted to be what limits it."""
     benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
     if not benchmarks.is_dir():
         pytest.skip("the benchmarks are in the source tree")
