@@ -123,8 +123,8 @@ def _products(
     beside: tuple[int, int] = (1, 1),
 ) -> Ladder:
     """Tiles of 128 x 256 by 256 threads, of which ``together`` make ``size`` products by one
-    operation; four stages, ``depth`` numbers deep. ``beside``: the tiles of a cluster, each of whose
-    rows and columns is loaded once for all."""
+    operation; four stages, ``depth`` numbers deep. ``beside``: the tiles of a cluster, each of
+    whose rows and columns is loaded once for all."""
     tile, stages, threads = (128, 256), 4, 256
     blocks = n // tile[0] * (n // tile[1])
     count = n**3 // size
