@@ -29,8 +29,8 @@ DEPTH = 16  # along k, of one instruction: the second adds to what the first gav
 DEPTHS = (DEPTH, 2 * DEPTH)
 # What adds, its dtypes, and whether it takes a workspace.
 INSTRUCTIONS: dict[str, tuple[tuple[str, ...], bool]] = {
-    "matmul_tensor_accumulate": (("float16", "bfloat16"), True),  # mma.sync m16n8k16
-    "matmul_hopper_accumulate": (("float16", "bfloat16"), False),  # wgmma m64n128k16
+    "matmul_tensor_wide": (("float16", "bfloat16"), True),  # mma.sync m16n8k16
+    "matmul_hopper_wide": (("float16", "bfloat16"), False),  # wgmma m64n128k16
 }
 
 

@@ -1,5 +1,5 @@
 // What becomes of a product's sums, eight neighbours of a row at a time, where they are stored: so that
-// a layer's bias, activation and residual, and the slope of an activation on the way back, cost no
+// a layer's bias and activation, and the slope of an activation on the way back, cost no
 // pass over memory of their own.
 #pragma once
 
@@ -13,7 +13,6 @@ enum class Finish : int64_t {
     gelu_tanh,
     gelu_backward,       // the sum is the gradient of gelu's result, `beside` what gelu was of
     gelu_tanh_backward,
-    add,                 // `beside` is added
 };
 
 // y = finish(sums + bias), of rows of n elements that follow each other.
@@ -77,8 +76,6 @@ struct Epilogue {
                 return activation::Gelu<float>().gradient(sum, other);
             case Finish::gelu_tanh_backward:
                 return activation::GeluTanh<float>().gradient(sum, other);
-            case Finish::add:
-                return sum + other;
             case Finish::none:
                 break;
         }
@@ -86,11 +83,10 @@ struct Epilogue {
     }
 };
 
-// y = sums, or y + sums, in fp32.
+// y = sums, in fp32.
 struct FloatSums {
     float* y;
     int64_t n;
-    bool adds;
 
     using Column = int64_t;
     __device__ Column column(int64_t first) const { return first; }
@@ -100,9 +96,9 @@ struct FloatSums {
         const bool aligned = aligned_for_packs(start);
 #pragma unroll
         for (int i = 0; i < 8; i += 4) {
-            Pack<float> part = adds ? load_pack(start, column + i, n, aligned) : Pack<float>{};
+            Pack<float> part;
 #pragma unroll
-            for (int j = 0; j < 4; ++j) part[j] = adds ? part[j] + sums[i + j] : sums[i + j];
+            for (int j = 0; j < 4; ++j) part[j] = sums[i + j];
             store_pack(start, part, column + i, n, aligned);
         }
     }

@@ -140,13 +140,12 @@ void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T
 }
 LAUNCHER_16_BITS(matmul_hopper);
 
-// c[outer, inner, m, n] += op(a) op(b).
+// As matmul_tensor_wide.
 template <class T>
-void matmul_hopper_accumulate(float* c, const T* a, const T* b, int64_t outer, int64_t inner, int64_t m,
-                              int64_t n, int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer,
-                              int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b,
-                              cudaStream_t stream) {
+void matmul_hopper_wide(float* c, const T* a, const T* b, int64_t outer, int64_t inner, int64_t m, int64_t n,
+                        int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer, int64_t b_inner,
+                        int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b, cudaStream_t stream) {
     const hopper::Factors shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
-    multiply_by_wgmma(FloatSums{c, n, true}, a, b, shape, transpose_a, transpose_b, stream);
+    multiply_by_wgmma(FloatSums{c, n}, a, b, shape, transpose_a, transpose_b, stream);
 }
-LAUNCHER_16_BITS(matmul_hopper_accumulate);
+LAUNCHER_16_BITS(matmul_hopper_wide);

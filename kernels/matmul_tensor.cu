@@ -68,13 +68,13 @@ void matmul_tensor(T* c, T* kept, const T* a, const T* b, const T* bias, const T
 }
 LAUNCHER_UP_TO_FLOAT32(matmul_tensor);
 
-// c[outer, inner, m, n] += op(a) op(b).
+// c[outer, inner, m, n] = op(a) op(b), which is not rounded to 16 bits.
 template <class T>
-void matmul_tensor_accumulate(float* c, const T* a, const T* b, float* workspace, int64_t outer,
-                              int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer,
-                              int64_t a_inner, int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb,
-                              bool transpose_a, bool transpose_b, cudaStream_t stream) {
-    multiply_stored(FloatSums{c, n, true}, a, b, workspace, {outer, inner, m, n, k}, a_outer, a_inner, b_outer,
+void matmul_tensor_wide(float* c, const T* a, const T* b, float* workspace, int64_t outer, int64_t inner,
+                        int64_t m, int64_t n, int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer,
+                        int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b,
+                        cudaStream_t stream) {
+    multiply_stored(FloatSums{c, n}, a, b, workspace, {outer, inner, m, n, k}, a_outer, a_inner, b_outer,
                     b_inner, lda, ldb, transpose_a, transpose_b, stream);
 }
-LAUNCHER_UP_TO_FLOAT32(matmul_tensor_accumulate);
+LAUNCHER_16_BITS(matmul_tensor_wide);

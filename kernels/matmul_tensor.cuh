@@ -278,7 +278,7 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
     const Plan plan = plan_for<T>(batch, shape.m, shape.n, shape.k);
     if (plan.splits > 1) {
-        const FloatSums sums{workspace, shape.n, false};
+        const FloatSums sums{workspace, shape.n};
         launch_product<T, Small>(sums, a, b, shape, plan, stream);
         const int64_t rows = batch * shape.m;
         LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), 256), 256, 0, stream,

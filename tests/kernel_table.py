@@ -377,13 +377,13 @@ def matmul_tensor(draw: Draw) -> Iterator[Call]:
 
 
 # What is done to the sums, by Finish in kernels/epilogue.cuh.
-NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD = range(6)
+NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD = range(5)
 
 
 @row("matmul_tensor", dtypes=BY_TENSOR_CORES, what="finished")
 def matmul_tensor_finished(draw: Draw) -> Iterator[Call]:
     layout = Layout(False, True)
-    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
+    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD):
         for bias, kept in ((False, True), (True, False)):
             yield matmul_tensor_call(draw, (1, 1, 33, 20, 40), layout, bias, finish, kept)
         yield matmul_tensor_call(draw, (1, 1, 9, 72, 297), layout, True, finish, True)
@@ -407,8 +407,6 @@ def matmul_tensor_call(
     elif finish in (GELU_BACKWARD, GELU_TANH_BACKWARD):
         name = "gelu_backward" if finish == GELU_BACKWARD else "gelu_tanh_backward"
         c = reference(name, c, beside)
-    elif beside is not None:
-        c = c + wide(beside)
     shift, beside = (None if x is None else In(x) for x in (shift, beside))
     return [
         Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside, workspace(draw, size),
@@ -450,7 +448,7 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
 
 @row("matmul_hopper", dtypes=IN_16_BITS, what="finished", runs="matmul_hopper_runs")
 def matmul_hopper_finished(draw: Draw) -> Iterator[Call]:
-    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
+    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD):
         yield matmul_hopper_call(draw, (1, 1, 33, 20, 40), Layout(False, True), True, finish, True)
 
 
@@ -460,30 +458,27 @@ def matmul_hopper_call(draw: Draw, size: Any, *rest: Any, **named: Any) -> Call:
     return call[:6] + call[7:]
 
 
-@row("matmul_tensor_accumulate", dtypes=BY_TENSOR_CORES, exact=True)
-def matmul_tensor_accumulate(draw: Draw) -> Iterator[Call]:
+@row("matmul_tensor_wide", dtypes=IN_16_BITS, exact=True)
+def matmul_tensor_wide(draw: Draw) -> Iterator[Call]:
     for size in ((0, 1, 2, 3, 4), (1, 2, 3, 5, 0), (2, 1, 65, 63, 40), (1, 1, 9, 36, 297)):
         for layout in LAYOUTS:
             (a, b), c = products(draw, size, layout)
-            before = draw.random.integers(-99, 99, c.shape).astype(np.float32)
             yield [
-                Update(before, before + c), a, b, workspace(draw, size),
+                Out(c, np.float32), a, b, workspace(draw, size),
                 *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b,
             ]  # fmt: skip
     size = (2, 1, 129, 257, 40)
     (a, b), c = products(draw, size, LAYOUTS[1])
-    before = np.ones(c.shape, np.float32)
-    yield [Update(before, 1 + c), a, b, None, *size, *LAYOUTS[1].strides(a, b), False, True]
+    yield [Out(c, np.float32), a, b, None, *size, *LAYOUTS[1].strides(a, b), False, True]
 
 
-@row("matmul_hopper_accumulate", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
-def matmul_hopper_accumulate(draw: Draw) -> Iterator[Call]:
+@row("matmul_hopper_wide", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
+def matmul_hopper_wide(draw: Draw) -> Iterator[Call]:
     sizes = [(0, 1, 2, 3, 4), (2, 1, 65, 63, 40), (1, 1, 129, 257, 8)]
     for size, layout in itertools.product(sizes, LAYOUTS[1:3]):
         (a, b), c = products(draw, size, layout)
-        before = draw.random.integers(-99, 99, c.shape).astype(np.float32)
         transposed = layout.transpose_a, layout.transpose_b
-        yield [Update(before, before + c), a, b, *size, *layout.strides(a, b), *transposed]
+        yield [Out(c, np.float32), a, b, *size, *layout.strides(a, b), *transposed]
 
 
 def with_gap(matrices: np.ndarray, gap: int) -> np.ndarray:

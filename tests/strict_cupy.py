@@ -175,7 +175,8 @@ def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None,
                shape: Any = None) -> ndarray:  # fmt: skip
     result = own(np.empty_like(plain(prototype), dtype, order, shape=shape))
-    result._a.view(np.uint8 if result.size and result.ndim else result.dtype).fill(0xFF)
+    memory = result._a.ravel(order="K")  # a view, in whatever order its dimensions lie
+    memory.view(np.uint8 if result.size else result.dtype).fill(0xFF)
     return result
 
 

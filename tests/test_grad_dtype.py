@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_optim_launches import launched  # noqa: F401  a fixture
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.nn import functional as F
 
 pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
 DEVICES = ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -70,6 +72,59 @@ def test_modules_that_are_converted_keep_it() -> None:
     np.testing.assert_array_equal(array(model.weight.grad), before)
     other = layer("cpu").half()
     assert other.weight.grad_dtype == tg.float16
+
+
+def error(found: Any, exact: np.ndarray) -> float:
+    return float(np.abs(array(found) - exact).max() / np.abs(exact).max())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("lead", [(33,), (3, 11)])
+def test_gradients_of_linear_weights_are_not_rounded(
+    lead: tuple[int, ...], device: str, request: pytest.FixtureRequest
+) -> None:
+    """They are sums of products in float32, by one launch where there are kernels."""
+    x = tg.randn(*lead, 6, device=device).bfloat16()
+    g = tg.randn(*lead, 5, device=device).bfloat16()
+    exact = array(g).reshape(-1, 5).astype("float64").T @ array(x).reshape(-1, 6)
+    rounded, wide = layer(device), wide_layer(device)
+    for model in (rounded, wide):
+        model(x).backward(g)
+        F.linear(x, model.weight).backward(g)  # without a bias, and added up
+    assert error(wide.weight.grad, 2 * exact) < 2**-20
+    assert error(rounded.weight.grad, 2 * exact) > 2**-12
+    names = request.getfixturevalue("launched")
+    wide_layer(device)(x).backward(g)
+    assert device == "cpu" or "matmul_tensor_wide" in names
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_those_of_feed_forward_are_not_either(device: str) -> None:
+    x, g = (tg.randn(40, 8, device=device).bfloat16() for _ in range(2))
+    found = []
+    for dtype in (tg.bfloat16, tg.float32):
+        weights = [tg.ones(16, 8, device=device).mul(0.1), tg.ones(8, 16, device=device).mul(0.1)]
+        weights = [w.bfloat16().requires_grad_() for w in weights]
+        for w in weights:
+            w.grad_dtype = dtype
+        F.feed_forward(x, weights[0], None, weights[1], None).backward(g)
+        found.append([w.grad for w in weights])
+    for rounded, wide in zip(*found, strict=True):
+        assert (rounded.dtype, wide.dtype) == (tg.bfloat16, tg.float32)
+        np.testing.assert_array_equal(array(wide.bfloat16()), array(rounded))
+        assert not np.array_equal(array(wide), array(rounded))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_gradients_of_gradients_of_linear_weights(device: str) -> None:
+    weight = tg.ones(3, 4, dtype=tg.bfloat16, device=device).requires_grad_()
+    weight.grad_dtype = tg.float32
+    x = tg.full((5, 4), 2.0, dtype=tg.bfloat16, device=device).requires_grad_()
+    (first,) = tg.autograd.grad(F.linear(x, weight).square().sum(), weight, create_graph=True)
+    assert first.dtype == tg.float32  # 2 * x.T (x w)
+    first.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [[160.0] * 4] * 3  # 2 * x.T x 1
 
 
 def test_hooks_and_gradients_of_gradients_see_it() -> None:

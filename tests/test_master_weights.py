@@ -60,8 +60,9 @@ def test_masters_are_float32_parameters_to_the_bit(
     for seed in range(1, 8):
         launches.clear()
         step(params, optimizer, wide, reference, seed)
+        made = [name for name in launches if not name.startswith("cast_to")]  # (of the test's)
         if launcher and device != "cpu":
-            assert launches == [f"master_{launcher}", launcher]
+            assert made == [f"master_{launcher}", launcher]
     for p, q in zip(params, wide, strict=True):
         state, other = optimizer.state[p], reference.state[q]
         np.testing.assert_array_equal(*numbers([state["master_param"], q]))

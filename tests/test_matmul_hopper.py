@@ -80,7 +80,7 @@ def test_sums_have_the_bits_of_the_other_kernel() -> None:
     )
     b = random.standard_normal((1, 1, 80, 232)).astype("float16")
     found = []
-    for name, scratch in (("matmul_hopper_accumulate", ()), ("matmul_tensor_accumulate", (None,))):
+    for name, scratch in (("matmul_hopper_wide", ()), ("matmul_tensor_wide", (None,))):
         c = np.ones((70, 80), "float32")
         sizes, lying = (1, 1, 70, 80, 232), (0, 0, 0, 0, 232, 232, False, True)
         kernels.launch(EMULATED, name, a.dtype, c, a, b, *scratch, *sizes, *lying)

@@ -87,7 +87,8 @@ def test_a_step_is_one_launch(name, options, launcher, device, launched):
             set_gradients(ps, seed)
         launched.clear()
         optimizer.step()
-        assert launched == [launcher]
+        made = [name for name in launched if seed or not name.startswith("cast_to")]
+        assert made == [launcher]  # besides the copies with which a state begins
         reference.step()
     np.testing.assert_allclose(numbers(params), numbers(plain), rtol=1e-12, atol=1e-12)
     for p, q in zip(params, plain, strict=True):

@@ -32,7 +32,8 @@ from . import devices
 Rule = Callable | str | None
 
 # Names that rules, or the function they are compiled into, give a meaning of their own.
-_SPECIAL = {"input_shape", "needs", "buffer"}
+_SPECIAL = {"input_shape", "needs", "wide", "buffer"}
+_WIDE = "edge.dtype.itemsize > g.dtype.itemsize"
 _RESERVED = {"xp", "g", "y", "saved", "edges", "edge", "arrive", *_SPECIAL}
 
 
@@ -58,7 +59,9 @@ class Primitive:
     """A named operation: how it is run (see devices.py) and how its gradient is made.
 
     Its rules may ask for ``xp``, ``g``, ``y``, any of ``inputs``, ``parameters`` and ``extras``,
-    and: ``input_shape`` (one rule per input), ``needs`` (the joint rule), ``buffer`` (``into``).
+    and: ``input_shape`` (one rule per input), ``needs`` (the joint rule), ``wide`` (whether a
+    gradient is wanted in a wider dtype than that of ``g``; of each input in the joint rule),
+    ``buffer`` (``into``).
     Raises TypeError for a rule that asks for anything else, and for an input or parameter that
     bears one of those names.
     """
@@ -148,16 +151,17 @@ class Primitive:
         body = [f"{', '.join(self._saved)}, = saved"]
         for i, rule in enumerate(self.rules):
             if rule:
-                call = self._call(f"rule_{i}", rule, {"input_shape": "edge.shape"})
+                call = self._call(f"rule_{i}", rule, {"input_shape": "edge.shape", "wide": _WIDE})
                 body += [f"edge = edges[{i}]", "if edge is not None:", f"    arrive(edge, {call})"]
         rules = {f"rule_{i}": rule for i, rule in enumerate(self.rules)}
         return self._compile("backward(xp, g, saved, edges, arrive)", body, rules)
 
     def _compile_joint(self) -> Callable:
+        wide = f"tuple([edge is not None and {_WIDE} for edge in edges])"
         body = [
             f"{', '.join(self._saved)}, = saved",
             "needs = tuple([edge is not None for edge in edges])",
-            f"grads = {self._call('rule', self.joint, {'needs': 'needs'})}",
+            f"grads = {self._call('rule', self.joint, {'needs': 'needs', 'wide': wide})}",
             "for edge, gradient in zip(edges, grads):",
             "    if edge is not None and gradient is not None:",
             "        arrive(edge, gradient)",

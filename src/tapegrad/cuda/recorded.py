@@ -74,9 +74,8 @@ class Recording:
         if result is None:
             self.steps.append(again)
             return None
-        if id(result) in given:
-            if "out" in kwargs:
-                self.steps.append(again)
+        if id(result) in given:  # it may have been written to: out= has no place of its own
+            self.steps.append(again)
             return given[id(result)]
         if isinstance(result, (np.ndarray, np.generic)):
             if isinstance(result, np.ndarray) and _is_view(result, given.values()):

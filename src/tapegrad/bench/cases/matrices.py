@@ -143,6 +143,15 @@ CASES = [
         dtypes=_LOW,
     ),
     of_primitive(
+        "matmul_wide",
+        {"tiny": [(33, 65, 17)], "small": [(256, 512, 1024)], "large": [(3072, 768, 65536)]},
+        lambda draw, m, n, k: (draw.normal(m, k), draw.normal(k, n)),
+        2,
+        lambda t, a, b: t.matmul(a.float(), b.float()),
+        depth=_terms,
+        dtypes=_LOW,
+    ),
+    of_primitive(
         "column_sum",
         {
             "tiny": [(65, 33)],

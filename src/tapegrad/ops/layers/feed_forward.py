@@ -12,7 +12,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
-from tapegrad.ops.linalg.matmul import rows_of, transposed
+from tapegrad.ops.linalg.matmul import rows_of, weight_gradient
 from tapegrad.ops.linalg.matmul_kernels import Finish, finished_product
 
 _GELU = {"none": "gelu", "tanh": "gelu_tanh"}
@@ -41,11 +41,12 @@ def _rule(
     active: Array,
     approximate: str,
     needs: tuple[bool, ...],
+    wide: tuple[bool, ...],
 ) -> tuple:
     dx = dweight1 = dbias1 = dweight2 = dbias2 = None
     g = rows_of(xp, g)
     if needs[3]:
-        dweight2 = xp.matmul(transposed(xp, g), active)
+        dweight2 = weight_gradient(xp, g, active, wide[3])
     if needs[4]:
         dbias2 = xp.column_sum(g)
     if any(needs[:3]):
@@ -53,7 +54,7 @@ def _rule(
     if needs[0]:
         dx = xp.reshape(xp.matmul(g, weight1), shape=x.shape)
     if needs[1]:
-        dweight1 = xp.matmul(transposed(xp, g), rows_of(xp, x))
+        dweight1 = weight_gradient(xp, g, rows_of(xp, x), wide[1])
     if needs[2]:
         dbias1 = xp.column_sum(g)
     return dx, dweight1, dbias1, dweight2, dbias2

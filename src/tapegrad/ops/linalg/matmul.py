@@ -44,6 +44,23 @@ def _matmul(xp: Any, a: Array, b: Array) -> Array:
     return xp.library.matmul(a, b)
 
 
+@primitive(
+    vjp=(
+        lambda xp, g, b: xp.matmul(g, xp.cast(transposed(xp, b), dtype=float32)),
+        lambda xp, g, a: xp.matmul(xp.cast(transposed(xp, a), dtype=float32), g),
+    )
+)
+def matmul_wide(xp: Any, a: Array, b: Array) -> Array:
+    """The product of two matrices of 16-bit floats, in float32."""
+    return xp.matmul(xp.cast(a, dtype=float32), xp.cast(b, dtype=float32))
+
+
+def weight_gradient(xp: Any, g: Array, x: Array, wide: bool) -> Any:
+    """Of a linear layer, from that of its result and from its input, both as rows; ``wide``: in
+    float32, as the weight's ``grad_dtype`` is, though the weight is of 16 bits."""
+    return (xp.matmul_wide if wide else xp.matmul)(transposed(xp, g), x)
+
+
 def rows_of(xp: Any, x: Array) -> Any:
     """(..., n) as a matrix: arrays and Tensors alike."""
     return x if x.ndim == 2 else xp.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
@@ -58,7 +75,7 @@ def _linear_input_rule(xp: Any, g: Array, weight: Array, input_shape: Any) -> An
     "linear",
     vjp=(
         _linear_input_rule,
-        lambda xp, g, x: xp.matmul(transposed(xp, rows_of(xp, g)), rows_of(xp, x)),
+        lambda xp, g, x, wide: weight_gradient(xp, rows_of(xp, g), rows_of(xp, x), wide),
         lambda xp, g: xp.column_sum(rows_of(xp, g)),
     ),
 )

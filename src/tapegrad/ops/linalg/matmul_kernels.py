@@ -30,7 +30,6 @@ class Finish(IntEnum):
     GELU_TANH = 2
     GELU_BACKWARD = 3  # of what is ``beside``
     GELU_TANH_BACKWARD = 4
-    ADD = 5  # what is ``beside``
 
 
 # ---------------------------------------------------------------------- without tensor cores
@@ -136,7 +135,8 @@ def _by_tensor_cores(
     kept: Any = None,
     out: Any = None,
 ) -> Any:
-    """finish(a @ b + bias); ``kept`` gets what that is applied to. out: where the result goes."""
+    """finish(a @ b + bias); ``kept`` gets what that is applied to. out: where the result goes; in
+    float32, of 16-bit floats, a @ b alone."""
     left, right = _factor(device, a), _factor(device, b)
     batches = joined_dimensions(lead, [left.steps(lead), right.steps(lead)])
     if len(batches) > 2:  # the kernel has two strides
@@ -147,16 +147,19 @@ def _by_tensor_cores(
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     empty = device.ops["empty"]
     c = empty((*lead, m, n), a.dtype) if out is None else out
-    arrays = (c, kept, left.array, right.array, bias, beside)
+    wide = c.dtype != a.dtype
+    factors = (left.array, right.array)
+    arrays = (c, *factors) if wide else (c, kept, *factors, bias, beside)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
     lying = (*steps, left.row_stride, right.row_stride, left.transposed, right.transposed)
     sizes = (outer, inner, m, n, k)
+    end, name = ((), "_wide") if wide else ((int(finish),), "")
     if suits_hopper(device, a.itemsize, outer * inner, m, n, k):
-        launch(device, "matmul_hopper", a.dtype, *arrays, *sizes, *lying, int(finish))
+        launch(device, f"matmul_hopper{name}", a.dtype, *arrays, *sizes, *lying, *end)
         return c
     shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
     workspace = empty((shared,), accumulator(a.dtype)) if shared else None
-    launch(device, "matmul_tensor", a.dtype, *arrays, workspace, *sizes, *lying, int(finish))
+    launch(device, f"matmul_tensor{name}", a.dtype, *arrays, workspace, *sizes, *lying, *end)
     return c
 
 
@@ -205,6 +208,14 @@ def product_into(device: Device, out: Array, a: Array, b: Array, bias: Any = Non
 def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return _product(device, lead, a, b, None)
+
+
+@kernel("matmul_wide", contiguous="")
+def _matmul_wide_kernel(device: Device, a: Array, b: Array) -> Any:
+    if a.itemsize != 2 or not has_tensor_cores(device):
+        return NotImplemented
+    c = device.ops["empty"]((a.shape[0], b.shape[1]), accumulator(a.dtype))
+    return _by_tensor_cores(device, (), a, b, None, out=c)
 
 
 @kernel("linear", contiguous="bias")

@@ -13,6 +13,9 @@ the step. An optimizer prepares all of its parameters ``together``, and one call
 Where kernels do a step, what they need is prepared ``in_table``, a row for each parameter, and one
 launch does a table.
 
+While work is recorded (``core.capture``), operands made of numbers stand in the device's memory,
+where each replay puts those of its own time.
+
 What needs a sum over all elements before it can go on says ``yield AGAIN``: the calls that follow
 are made over all chunks again. Those after ``yield ONCE`` are made once, on cells, arrays of one
 element.
@@ -21,7 +24,7 @@ element.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cache, partial
 from itertools import chain, repeat
@@ -31,9 +34,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.capture import capturing, refuse
+from tapegrad.core.capture import capturing
 from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import accumulator, is_low_precision
+from tapegrad.core.memory import address
 from tapegrad.core.modes import holds
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
@@ -42,6 +46,7 @@ from .tape import on_tape
 
 CHUNK_BYTES = 1 << 18  # 5 arrays of Adam in a 2 MB L2
 _WHOLE_BYTES = 2 * CHUNK_BYTES  # up to which a second chunk costs more than it saves
+_BLOCK = 64  # numbers that a replay copies to the device at once
 _LINE = 64  # bytes of a cache line: NumPy's loops over arrays that begin at one are twice as fast
 
 AGAIN: tuple = ()
@@ -67,10 +72,13 @@ class Then:
             changed = self.master.astype(narrow).astype(wide) != given
             np.copyto(self.master, given, where=changed)
 
-    def calls(self) -> list[partial]:
-        """What is to be called behind the step."""
-        rounds = [] if self.copy is None else [partial(setitem, self.copy, ..., self.master)]
-        return rounds if self.count is None else [*rounds, self.count]
+    def rounding(self) -> list[partial]:
+        """What writes the copy, behind the step."""
+        return [] if self.copy is None else [partial(setitem, self.copy, ..., self.master)]
+
+    def counting(self) -> list[partial]:
+        """What comes last."""
+        return [] if self.count is None else [self.count]
 
 
 @cache
@@ -80,13 +88,44 @@ def options_of(name: str) -> list[str]:
 
 
 class Prepared:
-    """The calls of several steps, the scratch memory that all of them use, one by one, and the
-    tables of those that launches do."""
+    """The calls of several steps, what counts them, the scratch memory that all of them use, one by
+    one, the tables of those that launches do; and of the others, for recordings, where their arrays
+    are, and the numbers among their operands, by dtype."""
 
     def __init__(self) -> None:
         self.calls: list[Iterable] = []
+        self.counts: list[partial] = []
         self.memory: list[Any] = []
         self.tables: dict[Any, Any] = {}
+        self.places: list[int] = []
+        self.numbers: dict[Any, list[float]] = {}
+        self.recording, self.latest = capturing(), self
+        self._blocks: dict[tuple[Any, int], Any] = {}
+
+    def slot(self, dtype: Any) -> Any:
+        """Of the recording, an element that has in each replay what ``latest`` has as the last
+        number that there is now."""
+        assert self.recording is not None
+        block, place = divmod(len(self.numbers[dtype]) - 1, _BLOCK)
+        if (dtype, block) not in self._blocks:
+            later = partial(self._later, dtype, block * _BLOCK)
+            self._blocks[dtype, block] = self.recording.live(np.ones(_BLOCK, dtype), later)
+        return self._blocks[dtype, block][place]
+
+    def _later(self, dtype: Any, start: int) -> np.ndarray:
+        numbers = np.ones(_BLOCK, dtype)
+        found = self.latest.numbers[dtype][start : start + _BLOCK]
+        numbers[: len(found)] = found
+        return numbers
+
+    def like(self, other: Prepared) -> bool:
+        """Whether its calls are those of the other one, with other numbers."""
+        mine, others = (
+            (each.places, {dtype: len(found) for dtype, found in each.numbers.items()})
+            for each in (self, other)
+        )
+        tables = ({key: t.places for key, t in each.tables.items()} for each in (self, other))
+        return mine == others and next(tables) == next(tables)
 
     def spare(self, number: int, size: int) -> Any:
         """The scratch memory of this number, of at least so many bytes."""
@@ -99,11 +138,12 @@ class Prepared:
     def make(self) -> None:
         """Make them, launches first: one that is refused leaves what it would do uncounted."""
         launches = [call for table in self.tables.values() for call in table.calls()]
-        deque(chain(map(partial.__call__, launches), chain.from_iterable(self.calls)), 0)
+        counts = map(partial.__call__, self.counts)
+        deque(chain(map(partial.__call__, launches), chain.from_iterable(self.calls), counts), 0)
 
     def count(self) -> None:
-        """Make what comes with the steps, and not the launches: a recording has made those."""
-        deque(chain.from_iterable(self.calls), 0)
+        """Count the steps, and make none: a recording has done that."""
+        deque(map(partial.__call__, self.counts), 0)
 
 
 _together: ContextVar[Prepared | None] = ContextVar("steps that are prepared", default=None)
@@ -121,10 +161,18 @@ class Work:
     def __init__(self, like: Any, dtype: Any, sizes: list[int] | None = None) -> None:
         self._like, self._dtype, self._sizes = like, dtype, sizes
         self._prepared, self._taken = _together.get(), 0
-        host = isinstance(like, np.ndarray)
+        self._host = isinstance(like, np.ndarray)
+        self.reduce: Callable = np.add.reduce if self._host else np.sum
+
+    def number(self, x: float) -> Any:
+        """An operand."""
+        prepared = self._prepared
+        if prepared is not None:
+            prepared.numbers.setdefault(self._dtype, []).append(x)
+            if prepared.recording is not None:
+                return prepared.slot(self._dtype)
         # NumPy would make an array of a number in the midst of the calls.
-        self.number: Callable = partial(np.array, dtype=dtype) if host else float
-        self.reduce: Callable = np.add.reduce if host else np.sum
+        return np.array(x, self._dtype) if self._host else float(x)
 
     def scratch(self) -> Any:
         spare = self._spare(self._like)
@@ -137,11 +185,11 @@ class Work:
 
     def _spare(self, like: Any) -> Any:
         """Memory for an array like ``like``, from the beginning of a cache line on."""
-        if not isinstance(like, np.ndarray) or not like.flags.c_contiguous:
+        shared = self._prepared
+        if capturing() is not None or not self._host or not like.flags.c_contiguous:
             return np.empty_like(like, dtype=self._dtype)
         count = like.size * np.dtype(self._dtype).itemsize
         size, number, self._taken = count + _LINE, self._taken, self._taken + 1
-        shared = self._prepared
         memory = np.empty(size, np.uint8) if shared is None else shared.spare(number, size)
         start = -memory.__array_interface__["data"][0] % _LINE
         return memory[start : start + count].view(self._dtype).reshape(like.shape)
@@ -202,7 +250,7 @@ def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then | None) -
         in_passes(update, arrays, then)
     else:
         calls = [_prepared(*call) for call in update(Work(param, param.dtype), *arrays)]
-        make(map(partial.__call__, calls), then)
+        make(map(partial.__call__, calls), then, arrays)
 
 
 def _prepared(function: Callable, *operands: Any) -> partial:
@@ -218,32 +266,40 @@ def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then | None) -
     if isinstance(param, Tensor):
         on_tape(update, arrays, calls_of(then))
     else:
-        make(by_chunk(update, _split(arrays)) if param.size else (), then)
+        make(by_chunk(update, _split(arrays)) if param.size else (), then, arrays)
 
 
 def calls_of(then: Then | None) -> list[partial]:
     """What is to be called behind a step."""
-    return [] if then is None else then.calls()
+    return [] if then is None else [*then.rounding(), *then.counting()]
 
 
-def make(calls: Iterable, then: Then | None) -> None:
-    """Ask for the results of all calls, and then of those of ``then``: now, or together with
-    others."""
-    if capturing() is not None:
-        refuse("the numbers of this step are the host's, no kernel reads them from the device")
+def make(calls: Iterable, then: Then | None, arrays: Arrays) -> None:
+    """Ask for the results of all calls, which are on these arrays, and then of those of ``then``:
+    now, or together with others."""
+    rounded, counts = ([], []) if then is None else (then.rounding(), then.counting())
     if then is not None:
         then.before()
-        calls = chain(calls, map(partial.__call__, then.calls()))
+    calls = chain(calls, map(partial.__call__, rounded))
     prepared = _together.get()
     if prepared is None:
-        deque(calls, 0)  # in C: no interrupt comes between (see core/commit.py)
+        # in C: no interrupt comes between (see core/commit.py)
+        deque(chain(calls, map(partial.__call__, counts)), 0)
     else:
         prepared.calls.append(calls)
+        prepared.counts.extend(counts)
+        prepared.places.extend(address(a) for a in arrays if a is not None)
 
 
-def in_table(key: Any, new: Callable[[], Any], row: tuple, then: list[partial]) -> Any:
+def in_table(
+    key: Any,
+    new: Callable[[], Any],
+    row: tuple,
+    counts: Sequence[partial],
+    rounded: Sequence[partial] = (),
+) -> Any:
     """Add a row to the table of this key (made by ``new``, if it is the first), for one launch; and
-    ask for the calls ``then``: now, or together with others. NotImplemented where the table
+    ask for the calls behind it: now, or together with others. NotImplemented where the table
     declines."""
     prepared = _together.get()
     where = Prepared() if prepared is None else prepared
@@ -252,8 +308,9 @@ def in_table(key: Any, new: Callable[[], Any], row: tuple, then: list[partial]) 
         table = where.tables[key] = new()
     if table.add(*row) is NotImplemented:
         return NotImplemented
-    if then:
-        where.calls.append(map(partial.__call__, then))
+    where.counts.extend(counts)
+    if rounded:
+        where.calls.append(map(partial.__call__, rounded))
     if prepared is None:
         where.make()
     return None

@@ -7,6 +7,7 @@ with a float32 master, it updates that, and writes the parameter, in the same pa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -70,30 +71,31 @@ class Table:
 def record_step(
     recording: Capture, prepare: Callable[[], Prepared], states: list[dict[str, Any]]
 ) -> None:
-    """Record the launches of a step that ``prepare()`` prepares. It does so again before each
-    replay, which counts the step in ``states``, and whose tables have the numbers of that time."""
-    prepared = latest = prepare()
+    """Record what makes a step that ``prepare()`` prepares. It does so again before each replay,
+    which counts the step in ``states``, and has the numbers of that time."""
 
     def again() -> Callable[[], None]:
-        nonlocal latest
         before = [dict(state) for state in states]
         latest = prepare()
-        for key, table in prepared.tables.items():
-            if latest.tables[key].places != table.places:
-                raise CaptureError(
-                    "[replay] a parameter, or its optimizer's state, lies elsewhere than when the "
-                    "step was recorded: change tensors in place, or record the step again"
-                )
+        if not latest.like(prepared):
+            raise CaptureError(
+                "[replay] a parameter, or its optimizer's state, lies elsewhere than when the step "
+                "was recorded, or the step takes another way, as with a weight decay that was 0: "
+                "change tensors in place, or record the step again"
+            )
+        prepared.latest = latest
         latest.count()
         return partial(_put_back, states, before)
 
     recording.before_each.append(again)
+    prepared = prepare()
     for key, table in prepared.tables.items():
         if not isinstance(table, Table) or table.device is not recording.device:
             refuse(f"parameters are on another device than {recording.device}, which is recorded")
-        rows = recording.live(table.words(), partial(_words_of, lambda: latest, key))
+        rows = recording.live(table.words(), partial(_words_of, prepared, key))
         for call in table.calls(rows):
             call()
+    deque(chain.from_iterable(prepared.calls), 0)
 
 
 def _put_back(states: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
@@ -101,8 +103,8 @@ def _put_back(states: list[dict[str, Any]], before: list[dict[str, Any]]) -> Non
         state.update(values)
 
 
-def _words_of(latest: Callable[[], Prepared], key: Any) -> np.ndarray:
-    return latest().tables[key].words()
+def _words_of(prepared: Prepared, key: Any) -> np.ndarray:
+    return prepared.latest.tables[key].words()
 
 
 def _launch_step(name: str) -> None:
@@ -132,8 +134,7 @@ def _launch_step(name: str) -> None:
             launcher, flags = f"master_{launcher}", (grad.dtype == param.dtype,)
         key = (device, launcher, changed[0].dtype)
         row = ([changed[0], grad, *changed[1:]], numbers, *flags)
-        count = None if then is None else then.count
-        in_table(key, partial(Table, *key), row, [] if count is None else [count])
+        in_table(key, partial(Table, *key), row, [] if then is None else then.counting())
         return None
 
 

@@ -12,7 +12,7 @@ from tapegrad.core.devices import Device, override, overrides
 from tapegrad.core.memory import Array
 from tapegrad.core.native import compiled
 
-from .chunks import Prepared, Then, calls_of, in_table
+from .chunks import Prepared, Then, in_table
 from .scalars import NUMBERS
 
 
@@ -60,11 +60,13 @@ def _loop(name: str, numbers_of: Callable) -> None:
         then: Then | None = None,
         **given: Any,
     ) -> Any:
+        counts, rounded = ([], []) if then is None else (then.counting(), then.rounding())
         if then is not None and then.copy is not None:
             then.before()
             grad = grad.astype(param.dtype, copy=False)
         arrays = [param, grad, *[a for a in state if a is not None]]
-        return in_table("loops", Table, (arrays, *numbers_of(*state, **given)), calls_of(then))
+        row = (arrays, *numbers_of(*state, **given))
+        return in_table("loops", Table, row, counts, rounded)
 
     _own[name] = step
 

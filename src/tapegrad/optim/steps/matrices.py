@@ -3,7 +3,8 @@ whole matrix is computed first; then everything changes at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from operator import setitem
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.commit import commit
-from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.dtypes import accumulator, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 
@@ -21,9 +22,9 @@ from .chunks import (
     ONCE,
     Calls,
     Then,
+    Work,
     add_square,
     by_chunk,
-    calls_of,
     chunk_rows,
     in_passes,
     make,
@@ -90,44 +91,63 @@ def adafactor_step(
         yield from direction()
         yield from move(work, p, u, rate)
 
-    def of_matrix(work: Any, p: Any, g: Any, row: Any, column: Any) -> Calls:
-        u = work.scratch()
-        yield np.multiply, row, column, u
-        yield np.fmax, u, work.number(floor), u
-        yield np.sqrt, u, u
-        yield np.divide, g, u, u
-        yield from move(work, p, u, work.number(rate))
-
     if variance is not None:
         in_passes(of_vector, (param, grad, variance), then)
         return
-    if param.size == 0:
-        make((), then)
-        return
-    if then is not None:
-        then.before()
-    library = xp.library
-    wide = np.dtype("float32") if is_low_precision(param.dtype) else param.dtype
+    arrays = (param, grad, row_var, col_var)
+    work = Work(param, accumulator(param.dtype))
+    numbers = [
+        work.number(x)
+        for x in (part, limit, floor, eps1, eps2, count, param.shape[-2], d, 1 - lr * weight_decay)
+    ]
+    moved = partial(_move_matrix, xp.library, *arrays, numbers, bool(weight_decay))
+    make(map(partial.__call__, (moved,)) if param.size else (), then, arrays)
+
+
+def _move_matrix(
+    library: Any,
+    param: Any,
+    grad: Any,
+    row_var: Any,
+    col_var: Any,
+    numbers: Sequence[Any],
+    shrinks: bool,
+) -> None:
+    """Adafactor's step of a matrix, or of several. All of its numbers may be the device's."""
+    part, limit, floor, eps1, eps2, count, rows_count, d, shrink = numbers
+    wide = accumulator(param.dtype)
     row, column = row_var.astype(wide), col_var.astype(wide)
     over_row, over_column = library.zeros_like(row), library.zeros_like(column)
-    blocks, square = _blocks(param), 0.0
+    blocks, square, total = _blocks(param), library.zeros((), wide), library.zeros((), wide)
     for batch, rows in blocks:
-        square += float(library.square(param[batch][rows], dtype=wide).sum())
+        square += library.square(param[batch][rows], dtype=wide).sum()
         squares = library.square(grad[batch][rows], dtype=wide)
         over_row[batch][rows] = squares.mean(-1, keepdims=True)
         over_column[batch] += squares.sum(-2, keepdims=True)
     row += (over_row - row) * part
-    column += (over_column / param.shape[-2] - column) * part
+    column += (over_column / rows_count - column) * part
     scaled = column / library.maximum(row.mean(-2, keepdims=True), eps1)
-    total = 0.0
     for batch, rows in blocks:
         v = library.maximum(row[batch][rows] * scaled[batch], floor)
-        total += float(library.square(grad[batch][rows] / library.sqrt(v)).sum())
-    rate = limit * max(eps2, (square / count) ** 0.5) / max(1.0, (total / count) ** 0.5 / d)
+        total += library.square(grad[batch][rows] / library.sqrt(v)).sum()
+    rate = limit * library.maximum(library.sqrt(square / count), eps2)
+    rate = rate / library.maximum(library.sqrt(total / count) / d, 1)
+
+    def of_matrix(work: Any, p: Any, g: Any, row: Any, column: Any) -> Calls:
+        u = work.scratch()
+        yield np.multiply, row, column, u
+        yield np.fmax, u, floor, u
+        yield np.sqrt, u, u
+        yield np.divide, g, u, u
+        yield np.multiply, u, rate, u
+        if shrinks:
+            yield np.multiply, p, shrink, p
+        yield np.subtract, p, u, p
+
     chunks = [[a[batch][rows] for batch, rows in blocks] for a in (param, grad, row)]
     calls = by_chunk(of_matrix, [*chunks, [scaled[batch] for batch, _ in blocks]])
     kept = [partial(setitem, row_var, ..., row), partial(setitem, col_var, ..., column)]
-    make(chain(calls, map(partial.__call__, kept)), then)
+    deque(chain(calls, map(partial.__call__, kept)), 0)
 
 
 def _blocks(param: Any) -> list[tuple[tuple, slice]]:
@@ -157,22 +177,38 @@ def muon_step(
     """param = (1 - lr * weight_decay) * param - rate * O, where O has the singular vectors of the
     gradient's running mean, and singular values near 1. (Its matrix products need the whole matrix:
     this step makes temporaries of its size.)"""
-    if then is not None:
-        then.before()
     rows, columns = param.shape
-    buffer, g = (
-        a.astype("float32") if is_low_precision(a.dtype) else a for a in (momentum_buffer, grad)
-    )
-    buffer = buffer + (g - buffer) * (1 - momentum)
     if adjust_lr_fn == "match_rms_adamw":
         rate = lr * 0.2 * max(rows, columns) ** 0.5
     else:
         rate = lr * max(1.0, rows / columns) ** 0.5 if columns else lr
+    arrays = (param, grad, momentum_buffer)
+    work = Work(param, accumulator(param.dtype))
+    numbers = [work.number(x) for x in (1 - momentum, momentum, 1 - lr * weight_decay, rate)]
+    how: dict[str, Any] = {"coefficients": ns_coefficients, "eps": eps, "steps": ns_steps}
+    orthogonal = partial(_orthogonal, xp.library, **how)
+    moved = partial(_move_along, orthogonal, *arrays, numbers, nesterov)
+    make(map(partial.__call__, (moved,)), then, arrays)
+
+
+def _move_along(
+    orthogonal: Callable[[Any], Any],
+    param: Any,
+    grad: Any,
+    momentum_buffer: Any,
+    numbers: Sequence[Any],
+    nesterov: bool,
+) -> None:
+    """Muon's step. All of its numbers may be the device's."""
+    part, momentum, shrink, rate = numbers
+    p, buffer, g = (
+        a.astype("float32") if is_low_precision(a.dtype) else a
+        for a in (param, momentum_buffer, grad)
+    )
+    buffer = buffer + (g - buffer) * part
     direction = g + (buffer - g) * momentum if nesterov else buffer
-    direction = _orthogonal(xp.library, direction, ns_coefficients, eps, ns_steps)
-    moved = param * (1 - lr * weight_decay) - rate * direction
-    changes = [partial(setitem, momentum_buffer, ..., buffer), partial(setitem, param, ..., moved)]
-    commit([*changes, *calls_of(then)])
+    moved = p * shrink - rate * orthogonal(direction)
+    commit([partial(setitem, momentum_buffer, ..., buffer), partial(setitem, param, ..., moved)])
 
 
 def _orthogonal(library: Any, x: Any, coefficients: Sequence[float], eps: float, steps: int) -> Any:
