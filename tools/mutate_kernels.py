@@ -81,7 +81,7 @@ def launchers(file: Path) -> list[str]:
     """Those that the file registers; where a macro makes several of one name, its beginning."""
     text = blank_comments(file.read_text())
     found = re.findall(
-        r"^(?:LAUNCHER(?:_AS|_UP_TO_FLOAT32|_16_BITS)?|ELEMENTWISE|FUNCTION)\((\w+)",
+        r"^(?:LAUNCHER(?:_AS|_UP_TO_FLOAT32(?:_AS)?|_FROM_FLOAT32|_16_BITS)?|ELEMENTWISE|FUNCTION)\((\w+)",
         text,
         re.MULTILINE,
     )
