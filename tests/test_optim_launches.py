@@ -87,7 +87,9 @@ def test_a_step_is_one_launch(name, options, launcher, device, launched):
             set_gradients(ps, seed)
         launched.clear()
         optimizer.step()
-        assert launched == [launcher]
+        copies = "cast_to_float64"  # of parameters, with which states begin
+        assert launched[-1] == launcher
+        assert {*launched[:-1]} <= ({copies} if seed == 0 else set())
         reference.step()
     np.testing.assert_allclose(numbers(params), numbers(plain), rtol=1e-12, atol=1e-12)
     for p, q in zip(params, plain, strict=True):
