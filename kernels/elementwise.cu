@@ -152,21 +152,17 @@ __global__ void cast_kernel(To* y, const From* x, int64_t n, bool aligned) {
         constexpr int read = Pack<From>::size, written = Pack<To>::size;
 #pragma unroll
         for (int part = 0; part < size; part += read) {
-            if (part == 0 || i + part < n) {
-                acc_t<From> some[read];
-                unpack(some, load_pack(x, i + part, n, aligned));
+            acc_t<From> some[read];
+            unpack(some, load_pack(x, i + part, n, aligned));
 #pragma unroll
-                for (int j = 0; j < read; ++j) values[part + j] = some[j];
-            }
+            for (int j = 0; j < read; ++j) values[part + j] = some[j];
         }
 #pragma unroll
         for (int part = 0; part < size; part += written) {
-            if (part == 0 || i + part < n) {
-                acc_t<To> some[written];
+            acc_t<To> some[written];
 #pragma unroll
-                for (int j = 0; j < written; ++j) some[j] = acc_t<To>(values[part + j]);
-                store_pack(y, pack_of<To>(some), i + part, n, aligned);
-            }
+            for (int j = 0; j < written; ++j) some[j] = acc_t<To>(values[part + j]);
+            store_pack(y, pack_of<To>(some), i + part, n, aligned);
         }
     }
 }

@@ -118,7 +118,7 @@ int64_t sum_chunks(int64_t kept0, int64_t kept1, int64_t kept_step0, int64_t kep
 }
 FUNCTION(sum_chunks);
 
-// parts: [chunks, sums] if there are several, float32 for 16 bits, else float64.
+// parts: [chunks, sums], float32 for 16 bits, else float64; null for a single chunk.
 template <class T>
 void sum(T* y, total_t<T>* parts, const T* x, int64_t kept0, int64_t kept1, int64_t kept_step0, int64_t kept_step1,
          int64_t added0, int64_t added1, int64_t added_step0, int64_t added_step1, double divisor,
@@ -129,7 +129,7 @@ void sum(T* y, total_t<T>* parts, const T* x, int64_t kept0, int64_t kept1, int6
     const int64_t chunks = of.chunks();
     const auto launch = [&](auto kernel, int along) {
         LAUNCH_AS("sum_kernel", kernel, blocks_for(ceil_div(of.sums(), threads / along) * chunks, 1), threads, 0,
-                  stream, y, chunks > 1 ? parts : nullptr, x, of, chunks, A(divisor));
+                  stream, y, parts, x, of, chunks, A(divisor));
     };
     switch (of.along()) {
         case beside: launch(sum_kernel<T, beside>, beside); break;

@@ -80,11 +80,7 @@ def users(file: Path) -> list[Path]:
 def launchers(file: Path) -> list[str]:
     """Those that the file registers; where a macro makes several of one name, its beginning."""
     text = blank_comments(file.read_text())
-    found = re.findall(
-        r"^(?:LAUNCHER(?:_AS|_UP_TO_FLOAT32|_16_BITS)?|ELEMENTWISE|FUNCTION)\((\w+)",
-        text,
-        re.MULTILINE,
-    )
+    found = re.findall(r"^(?:LAUNCHER\w*|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE)
     if "FOR_EACH_STEP" in text:
         steps = (KERNELS / "steps.h").read_text()
         names = re.findall(r"^ +use\((\w+),", steps, re.MULTILINE)

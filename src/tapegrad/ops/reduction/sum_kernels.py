@@ -12,13 +12,21 @@ from tapegrad.core.memory import Array, joined_dimensions, layout_of
 
 
 @kernel("sum", contiguous="")
-def _sum_kernel(device: Device, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return _divided_sum(device, x, axis, keepdims, 1)
+def _sum_kernel(device: Device, x: Array, *, axis: Any, keepdims: bool) -> Any:
+    return _divided_sum(device, x, _dimensions(x, axis), keepdims, 1)
 
 
 @kernel("mean", contiguous="")
-def _mean_kernel(device: Device, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return _divided_sum(device, x, axis, keepdims, math.prod([x.shape[i] for i in axis]))
+def _mean_kernel(device: Device, x: Array, *, axis: Any, keepdims: bool) -> Any:
+    over = _dimensions(x, axis)
+    return _divided_sum(device, x, over, keepdims, math.prod([x.shape[i] for i in over]))
+
+
+def _dimensions(x: Array, axis: Any) -> tuple[int, ...]:
+    """Those that an array library's ``axis`` means, which rules may give."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple([i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)])
 
 
 def _divided_sum(
