@@ -77,13 +77,15 @@ class WindowTile : public TileLayout<T, lines, depth<T>, threads, true> {
         patches.column_limits(limits_);
         column_ = Digits(first_k + Base::first_column(), limits_);
         step_ = Digits(depth<T>, limits_);
+        const int64_t line = first_line + Base::first_row();
+        Digits row(line, patches.row_limits());
+        const Digits apart(Base::rows_apart, patches.row_limits());
 #pragma unroll
         for (int i = 0; i < packs; ++i) {
-            const int64_t line = first_line + Base::first_row() + i * Base::rows_apart;
-            const Digits row(line < all_lines ? line : 0, patches.row_limits());
             images_[i] = images + row[0] * patches.strides[0];
             patches.at.start_of(starts_[i], row.values);
-            if (line >= all_lines) starts_[i][0] = outside;
+            if (line + i * Base::rows_apart >= all_lines) starts_[i][0] = outside;
+            row.add(apart, patches.row_limits());
         }
     }
     __device__ void fetch(T* tile, int64_t) {

@@ -189,12 +189,7 @@ def _convolution_weight_kernel(
         )  # fmt: skip
         return weight
     images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
-    pack = PACK // x.itemsize
-    columns = math.prod(kernel) * (-(-channels // pack) * pack)
-    rows = len(x) * math.prod(out)
-    workspace = _workspace(
-        device, "matmul_tensor_workspace", groups, filters, columns, rows, x.itemsize
-    )
+    workspace = _workspace(device, "convolution_weight_workspace", *sizes, *numbers, x.itemsize)
     arrays = (weight, images.array, gradients.array, workspace)
     launch(
         device, "convolution_weight", x.dtype, *arrays, *sizes, *numbers, *images.strides,
