@@ -227,7 +227,12 @@ def test_no_array_of_patches_is_made(device: str) -> None:
 @DEVICES
 @DTYPES
 @LAST
-@pytest.mark.parametrize("shape", [(3, 5, 7), (2, 6, 5, 4), (2, 3, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    # (The last ones: channels or pixels in whole packs, of which there are more than a block has.)
+    [(3, 5, 7), (2, 6, 5, 4), (2, 3, 2, 3, 4), (3, 72, 9, 13), (5, 2, 32, 64)],
+    ids=str,
+)
 def test_batch_norm(launched: Counter, shape: tuple, last: bool, dtype: Any, device: str) -> None:
     def norm(x: Any, weight: Any, bias: Any) -> Any:
         return F.batch_norm(x, None, None, weight, bias, training=True)
@@ -273,10 +278,13 @@ POOLS = {
 @DEVICES
 @DTYPES
 @LAST
+@pytest.mark.parametrize("channels", [5, 16])
 @pytest.mark.parametrize("name", POOLS)
-def test_pooling(launched: Counter, name: str, last: bool, dtype: Any, device: str) -> None:
+def test_pooling(
+    launched: Counter, name: str, channels: int, last: bool, dtype: Any, device: str
+) -> None:
     kind = "max_pool" if name in ("max_pool", "ceil_mode") else "avg_pool"
-    agree(POOLS[name], [(2, 5, 9, 8)], device, dtype, last=last)
+    agree(POOLS[name], [(2, channels, 9, 8)], device, dtype, last=last)
     assert launched == {kind: 1, f"{kind}_backward": 1}
 
 
