@@ -172,9 +172,12 @@ def _turns(part: Part, case: Case) -> float:
     if not part.loop:
         return 1
     if not isinstance(case.turns, tuple):
-        if part.line not in case.turns:
-            raise ValueError(f"nobody says how often the loop at {part.line} is run")
-        return case.turns[part.line]
+        # Its last branch is its statement's, or else the first statement in it is its own.
+        for lines in (part.lines, sorted(line for i in part.instructions for line in i.lines)):
+            for line in lines:
+                if line in case.turns:
+                    return case.turns[line]
+        raise ValueError(f"nobody says how often the loop at {part.lines[0]} is run")
     operation, wanted = case.turns
     if not operation:
         return wanted
@@ -248,7 +251,7 @@ class _Warp:
         turns = _turns(part, case)
         wait = case.latencies[min(self.loaded, len(case.latencies) - 1)]
         self.loaded += part.count("LDG") > 0
-        ends = []
+        ends, began = [], self.now
         for _ in range(math.ceil(min(turns, 3))):
             for i in part.body:
                 if isinstance(i, Part):
@@ -269,6 +272,9 @@ class _Warp:
             passed = (turns - 3) * (ends[2] - ends[1])
             self.now += passed
             ready.update({r: at + passed for r, at in ready.items()})
+        if 0 < turns < 1:  # on the average
+            self.now = began + turns * (self.now - began)
+            ready.update({r: began + turns * (at - began) for r, at in ready.items() if at > began})
 
 
 def _alone(parts: Sequence[Part], case: Case, gpu: GPU) -> float:

@@ -72,9 +72,9 @@ class Part:
         return tuple(i for i in self.body if isinstance(i, Instruction))
 
     @property
-    def line(self) -> Line:
-        """That of a loop's statement, to which its last branch belongs."""
-        return self.instructions[-1].line
+    def lines(self) -> tuple[Line, ...]:
+        """Those of a loop's statement, to which its last branch belongs."""
+        return self.instructions[-1].lines
 
     def count(self, operation: str) -> int:
         return sum(i.operation == operation for i in self.instructions)
@@ -289,8 +289,8 @@ def _nested(code: Sequence[Instruction | str], loops: Loops) -> tuple[Instructio
     body += _usual(code[at:])
     largest: dict[tuple[Line, ...], Part] = {}
     for loop in (i for i in body if isinstance(i, Part)):
-        statement = loop.instructions[-1].lines
-        largest[statement] = max(largest.get(statement, loop), loop, key=lambda p: len(p.body))
+        best = largest.get(loop.lines, loop)
+        largest[loop.lines] = max(best, loop, key=lambda p: len(p.body))
     return tuple(i for i in body if isinstance(i, Instruction) or i in largest.values())
 
 
