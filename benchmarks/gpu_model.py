@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from machine_code import Instruction, Line, MachineCode, Part
@@ -91,7 +91,8 @@ class Case:
     """What the machine code does not say of a launch.
 
     turns: (operation, how many a thread does in each loop that has any; of loads, their 4-byte
-    words), or ("", turns): how often a loop is run. bytes, flops: what every kernel for this must
+    words), or ("", turns): how often a loop is run; or this for each loop, by its line (of one that
+    is in another, for each turn of that one). bytes, flops: what every kernel for this must
     move and compute. memory, l2: bytes that this one moves from and to memory (None: no more than
     it must) and the L2 cache. lines: of memory, that an access by 32 threads touches on the average
     (None: no more than their bytes fill). vector: passes over shared memory that a load of 16 bytes
@@ -105,7 +106,7 @@ class Case:
 
     blocks: int
     threads: int
-    turns: tuple[str, int]
+    turns: tuple[str, int] | Mapping[Line, float]
     bytes: float
     flops: float
     latencies: tuple[float, ...]
@@ -139,13 +140,13 @@ class Prediction:
 
 def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     """The time of one launch."""
-    turns = [_turns(part, case) for part in code.parts]
-    units = _units(code.parts, turns, case, gpu)
+    often = [(i, n) for part in code.parts for i, n in _often(part, case)]
+    units = _units(often, case, gpu)
     executed: Counter[str] = Counter()
-    for part, n in zip(code.parts, turns, strict=True):
-        executed.update({operation: n * count for operation, count in part.mix().items()})
-    alone = _alone(code.parts, turns, case, gpu)
-    joined = any(part.count("BAR") + part.count("SYNCS") for part in code.parts)
+    for i, n in often:
+        executed[i.operation] += n
+    alone = _alone(code.parts, case, gpu)
+    joined = any(i.operation in ("BAR", "SYNCS") for i, _ in often)
     warps = case.threads / 32
     multiprocessors = gpu.in_clusters(case.cluster)
     blocks = math.ceil(case.blocks / multiprocessors)
@@ -167,9 +168,16 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     return Prediction(seconds, resident, (busiest, rate * demands[busiest]), executed)
 
 
-def _turns(part: Part, case: Case) -> int:
+def _turns(part: Part, case: Case) -> float:
     if not part.loop:
         return 1
+    if not isinstance(case.turns, tuple):
+        # Its last branch is its statement's, or else the first statement in it is its own.
+        for lines in (part.lines, sorted(line for i in part.instructions for line in i.lines)):
+            for line in lines:
+                if line in case.turns:
+                    return case.turns[line]
+        raise ValueError(f"nobody says how often the loop at {part.lines[0]} is run")
     operation, wanted = case.turns
     if not operation:
         return wanted
@@ -183,20 +191,29 @@ def _turns(part: Part, case: Case) -> int:
     return math.ceil(wanted / sum(words))
 
 
-def _units(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) -> dict[str, float]:
+def _often(part: Part, case: Case) -> Iterator[tuple[Instruction, float]]:
+    """Its instructions, and those of loops within, and how often a warp executes each."""
+    turns = _turns(part, case)
+    for item in part.body:
+        if isinstance(item, Part):
+            yield from ((i, turns * n) for i, n in _often(item, case))
+        else:
+            yield item, turns
+
+
+def _units(often: Sequence[tuple[Instruction, float]], case: Case, gpu: GPU) -> dict[str, float]:
     """Cycles of each unit of a multiprocessor that a warp needs."""
     names = ("issue", "multiply-add", "integers", "exponentials", "tensor cores", "loads")
     used = dict.fromkeys(names, 0.0)
-    for part, n in zip(parts, turns, strict=True):
-        for i in part.instructions:
-            operation = i.operation
-            used["issue"] += n * _ISSUE
-            used["multiply-add"] += n * _FMA.get(operation, 0)
-            used["integers"] += n * 0.5 * (operation in _ALU)
-            used["exponentials"] += n * 2.0 * (operation in _SLOW)
-            used["tensor cores"] += n * _TENSOR_CYCLES / gpu.mma * (operation == "HMMA")
-            used["tensor cores"] += n * _wgmma_cycles(i) / 4 / gpu.wgmma  # four warps make one
-            used["loads"] += n * _passes(i, case)
+    for i, n in often:
+        operation = i.operation
+        used["issue"] += n * _ISSUE
+        used["multiply-add"] += n * _FMA.get(operation, 0)
+        used["integers"] += n * 0.5 * (operation in _ALU)
+        used["exponentials"] += n * 2.0 * (operation in _SLOW)
+        used["tensor cores"] += n * _TENSOR_CYCLES / gpu.mma * (operation == "HMMA")
+        used["tensor cores"] += n * _wgmma_cycles(i) / 4 / gpu.wgmma  # four warps make one
+        used["loads"] += n * _passes(i, case)
     return used
 
 
@@ -220,31 +237,52 @@ def _passes(i: Instruction, case: Case) -> float:
     return least if i.operation in ("LDS", "STS", "SHFL") else 0.0
 
 
-def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) -> float:
-    """Cycles that a warp takes alone, in order: each instruction when what it reads is there."""
-    ready: dict[str, float] = {}
-    now = copied = 0.0
-    loaded = 0
-    for part, n in zip(parts, turns, strict=True):
-        wait = case.latencies[min(loaded, len(case.latencies) - 1)]
-        loaded += part.count("LDG") > 0
-        ends = []
-        for _ in range(min(n, 3)):
-            for i in part.instructions:
-                now = max([now + 1, *(ready.get(r, 0.0) for r in i.reads)])
+class _Warp:
+    """One that is alone: what it has asked for is there at these cycles."""
+
+    def __init__(self, case: Case, gpu: GPU) -> None:
+        self.case, self.gpu = case, gpu
+        self.ready: dict[str, float] = {}
+        self.now = self.copied = 0.0
+        self.loaded = 0  # parts that load
+
+    def run(self, part: Part) -> None:
+        case, ready = self.case, self.ready
+        turns = _turns(part, case)
+        wait = case.latencies[min(self.loaded, len(case.latencies) - 1)]
+        self.loaded += part.count("LDG") > 0
+        ends, began = [], self.now
+        for _ in range(math.ceil(min(turns, 3))):
+            for i in part.body:
+                if isinstance(i, Part):
+                    self.run(i)
+                    continue
+                now = max([self.now + 1, *(ready.get(r, 0.0) for r in i.reads)])
                 if i.operation == "BAR":
-                    now += gpu.barrier_latency
+                    now += self.gpu.barrier_latency
                 if i.operation == "LDGSTS":
-                    copied = now + case.latencies[0]
+                    self.copied = now + case.latencies[0]
                 if i.operation == "DEPBAR" and case.under_way == 1:
-                    now = max(now, copied)
-                ready.update(dict.fromkeys(i.writes, now + _latency(i, wait, case, gpu)))
-            ends.append(now)
-        if n > 3:  # from here on, all turns are alike
-            passed = (n - 3) * (ends[2] - ends[1])
-            now += passed
-            ready = {r: at + passed for r, at in ready.items()}
-    return max([now, *ready.values()])
+                    now = max(now, self.copied)
+                latency = _latency(i, wait, case, self.gpu)
+                ready.update(dict.fromkeys(i.writes, now + latency))
+                self.now = now
+            ends.append(self.now)
+        if turns > 3:  # from here on, all turns are alike
+            passed = (turns - 3) * (ends[2] - ends[1])
+            self.now += passed
+            ready.update({r: at + passed for r, at in ready.items()})
+        if 0 < turns < 1:  # on the average
+            self.now = began + turns * (self.now - began)
+            ready.update({r: began + turns * (at - began) for r, at in ready.items() if at > began})
+
+
+def _alone(parts: Sequence[Part], case: Case, gpu: GPU) -> float:
+    """Cycles that a warp takes alone, in order: each instruction when what it reads is there."""
+    warp = _Warp(case, gpu)
+    for part in parts:
+        warp.run(part)
+    return max([warp.now, *warp.ready.values()])
 
 
 def _latency(i: Instruction, wait: float, case: Case, gpu: GPU) -> float:

@@ -60,10 +60,21 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Part:
-    """Instructions that follow each other: a loop's body, or what stands between loops."""
+    """Instructions that follow each other: a loop's body, or what stands between loops; and among
+    them, if ``machine_code`` was asked for it, loops within."""
 
-    instructions: tuple[Instruction, ...]
+    body: tuple[Instruction | Part, ...]
     loop: bool
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """Without those of loops within."""
+        return tuple(i for i in self.body if isinstance(i, Instruction))
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Those of a loop's statement, to which its last branch belongs."""
+        return self.instructions[-1].lines
 
     def count(self, operation: str) -> int:
         return sum(i.operation == operation for i in self.instructions)
@@ -101,13 +112,17 @@ def find_tools() -> tuple[_build.Compiler, str]:
 
 
 def machine_code(
-    text: str, loop: str = "", once: str = "", rare: Collection[tuple[str, str]] = ()
+    text: str,
+    loop: str = "",
+    once: str = "",
+    rare: Collection[tuple[str, str]] = (),
+    nested: bool = False,
 ) -> dict[str, MachineCode]:
     """The kernels of a source in the package's vocabulary, by their names (of a template, as the
     linker has them). loop: of each no more than its innermost loop that has this operation. once:
     loops that have this operation are run once. rare: files of kernels/, and what a block in them
-    begins with that is hardly ever entered, and so is left out. Raises ToolMissing, and BuildError
-    where it does not compile."""
+    begins with that is hardly ever entered, and so is left out. nested: all of each, with loops in
+    loops. Raises ToolMissing, and BuildError where it does not compile."""
     left_out = {line for name, words in rare for line in block_of(name, words)}
     nvcc, nvdisasm = find_tools()
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +142,10 @@ def machine_code(
         used = occupied[_plain(mangled)]
         spills = used.spill_loads + used.spill_stores
         code = list(_usually(_read(body), left_out))
-        parts = (_innermost(code, loop),) if loop else tuple(_parts(code, once))
+        if nested:
+            parts = (Part(_nested(code, _outermost(_loops(code))), False),)
+        else:
+            parts = (_innermost(code, loop),) if loop else tuple(_parts(code, once))
         name = _plain(mangled)
         found[name] = MachineCode(name, used.registers, used.shared, spills, parts)
     return found
@@ -177,9 +195,12 @@ def lines_of(name: str, words: str) -> list[Line]:
 
 
 def block_of(name: str, words: str) -> set[Line]:
-    """The lines of the block in a file of kernels/ that begins with these words."""
+    """The lines of the block in a file of kernels/ that begins with these words, or the line that
+    is them."""
     lines = (_build.source_root() / "kernels" / name).read_text().splitlines()
     ((_, first),) = lines_of(name, words)
+    if words.endswith(";"):
+        return {(name, first)}
     begin = first - 1
     margin = len(lines[begin]) - len(lines[begin].lstrip())
     end = begin + 1
@@ -235,6 +256,42 @@ def _loops(code: Sequence[Instruction | str]) -> list[tuple[int, int]]:
         for at, i in enumerate(code)
         if isinstance(i, Instruction) and places.get(i.target, at) < at - 1
     ]
+
+
+Loops = list[tuple[int, int]]
+
+
+def _outermost(loops: Loops) -> Loops:
+    """Those that are in no other; what begins again from several places ends at the last."""
+    ends = {begin: max(e for b, e in loops if b == begin) for begin, _ in loops}
+    found: Loops = []
+    for begin, end in sorted(ends.items()):
+        if found and begin < found[-1][1]:
+            if end > found[-1][1]:
+                raise ValueError("loops that overlap")
+        else:
+            found.append((begin, end))
+    return found
+
+
+def _nested(code: Sequence[Instruction | str], loops: Loops) -> tuple[Instruction | Part, ...]:
+    """What is run of this code, with these loops in it; of those that the compiler made of one, no
+    more than the most unrolled."""
+    body: list[Instruction | Part] = []
+    at = 0
+    for begin, end in loops:
+        body += _usual(code[at:begin])
+        inside = code[begin + 1 : end + 1]
+        within = [(b, e) for b, e in _loops(code) if begin < b and e < end]
+        moved = _outermost([(b - begin - 1, e - begin - 1) for b, e in within])
+        body.append(Part(_nested(inside, moved), True))
+        at = end + 1
+    body += _usual(code[at:])
+    largest: dict[tuple[Line, ...], Part] = {}
+    for loop in (i for i in body if isinstance(i, Part)):
+        best = largest.get(loop.lines, loop)
+        largest[loop.lines] = max(best, loop, key=lambda p: len(p.body))
+    return tuple(i for i in body if isinstance(i, Instruction) or i in largest.values())
 
 
 def _innermost(code: Sequence[Instruction | str], operation: str) -> Part:

@@ -1,6 +1,6 @@
-"""Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, and that of
-docs/kernels.md on products by tensor cores, rows and elements: *predicted* from machine code
-(gpu_model.py says how).
+"""Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, those of
+docs/kernels.md on products by tensor cores, rows and elements, and that of docs/performance.md on
+whole operations: *predicted* from machine code (gpu_model.py says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import memory_kernels
+import operation_kernels
 from gpu_model import H200, Case, predict
 from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, machine_code
 from memory_kernels import ELEMENTS, NUMBERS, ROWS
@@ -204,12 +205,46 @@ ELEMENT_KERNELS = Ladder(
 )
 
 
+OPERATIONS_PAGE = "performance.md"
+
+
 def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
     """The page as it should be, for this machine code."""
-    start, end = START.format(ladder.mark), END.format(ladder.mark)
-    before, _, rest = (DOCS / ladder.page).read_text().partition(start)
+    return _with(ladder.page, ladder.mark, table(ladder, found))
+
+
+def operations_page(found: Mapping[operation_kernels.Key, MachineCode]) -> str:
+    """The page on whole operations as it should be."""
+    return _with(OPERATIONS_PAGE, " (operations)", operations_table(found))
+
+
+def _with(name: str, mark: str, lines: Iterator[str]) -> str:
+    start, end = START.format(mark), END.format(mark)
+    before, _, rest = (DOCS / name).read_text().partition(start)
     _, _, after = rest.partition(end)
-    return "".join([before, start, *(f"{line}\n" for line in table(ladder, found)), end, after])
+    return "".join([before, start, *(f"{line}\n" for line in lines), end, after])
+
+
+def operations_table(found: Mapping[operation_kernels.Key, MachineCode]) -> Iterator[str]:
+    yield (
+        f"Predicted for an {H200.name} from the machine code ({find_tools()[0].version}, "
+        f"{ARCHITECTURE}) by `benchmarks/predict.py`. The ceiling is a copy of as many bytes, or "
+        "the peak of the tensor cores; the kernel named is that which takes longest."
+    )
+    yield ""
+    heads = "launches | registers | predicted | of the ceiling | bound by | measured"
+    yield f"| operation | of | {heads} |"
+    yield "|---|---|---:|---:|---:|---:|---|---|"
+    for name, operation in operation_kernels.OPERATIONS:
+        made = operation_kernels.outcome(operation, found)
+        ceiling, what = operation.ceiling(H200)
+        registers = " ".join(map(str, made.registers))
+        unit, part = made.busiest
+        cells = [
+            name, operation.shape, operation.count, registers, _time(made.seconds),
+            f"{ceiling / made.seconds:.0%} of {what}", f"{made.longest}: {unit}, {part:.0%}", "-",
+        ]  # fmt: skip
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
@@ -274,6 +309,8 @@ def main() -> int:
     try:
         for ladder in (*LADDERS, TENSOR, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
+        found = operation_kernels.codes(op for _, op in operation_kernels.OPERATIONS)
+        (DOCS / OPERATIONS_PAGE).write_text(operations_page(found))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

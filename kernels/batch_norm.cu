@@ -10,41 +10,62 @@
 
 namespace {
 
-// Numbers of a thread, where they are summed and where each is mapped to another.
-constexpr int summed = 16, mapped = 8;
+// Lines of a thread, where their numbers are summed and where each is mapped to another.
+template <class Lies>
+constexpr int summed = Lies::width == 1 ? 16 : 8;
+template <class Lies>
+constexpr int mapped = 8;
+template <class Lies>
+constexpr int mapped_twice = Lies::width == 1 ? 8 : 4;  // of two arrays
 
 // Squares of what is smaller by this do not overflow.
 template <class A>
 constexpr A smaller = sizeof(A) == 8 ? A(0x1p-600) : A(0x1p-80);
 
 // parts: four of each [chunks, channels].
-template <class T, bool last>
+template <class T, class Lies>
 __global__ void __launch_bounds__(threads)
     batch_moments_kernel(acc_t<T>* parts, const T* x, Layout layout, Extents of) {
     using A = acc_t<T>;
-    const int64_t plane = Span<last, summed>::chunks(of) * of.channels;
-    for (int64_t index = blockIdx.x; index < Span<last, summed>::spans(of); index += gridDim.x) {
-        const Span<last, summed> span(of, index);
-        T held[summed];
+    using Part = Span<Lies, summed<Lies>>;
+    constexpr int width = Part::width, channels = Part::channels;
+    const int64_t plane = Part::chunks(of) * of.channels;
+    for (int64_t index = blockIdx.x; index < Part::spans(of); index += gridDim.x) {
+        const Part span(of, index);
+        T held[summed<Lies>][width];
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
-            held[i] = x[layout.at(image, pixel, span.channel)];
+            read_line(held[i], x + layout.at(image, pixel, span.channel));
         });
-        A sum = 0;
-        span.each(of, [&](int i, int64_t, int64_t) { sum += to_acc(held[i]); });
-        const A centre = Span<last, summed>::sum(sum) / A(span.numbers(of));
-        A distances = 0, squares = 0, small_squares = 0;
-        span.each(of, [&](int i, int64_t, int64_t) {
-            const A distance = to_acc(held[i]) - centre;
-            distances += distance;
-            squares += distance * distance;
-            small_squares += (distance * smaller<A>) * (distance * smaller<A>);
+        A centre[channels] = {}, distances[channels] = {}, squares[channels] = {}, small_squares[channels] = {};
+        const auto each = [&](const auto& use) {
+            span.each(of, [&](int i, int64_t, int64_t) {
+                A values[width];
+                widen(values, held[i]);
+#pragma unroll
+                for (int v = 0; v < width; ++v) use(Lies::channel(v), values[v]);
+            });
+        };
+        each([&](int c, A value) { centre[c] += value; });
+        Part::sum(centre);
+        const A numbers = A(span.numbers(of));
+#pragma unroll
+        for (int c = 0; c < channels; ++c) centre[c] /= numbers;
+        each([&](int c, A value) {
+            const A distance = value - centre[c];
+            distances[c] += distance;
+            squares[c] += distance * distance;
+            small_squares[c] += (distance * smaller<A>) * (distance * smaller<A>);
         });
-        distances = Span<last, summed>::sum(distances);
-        squares = Span<last, summed>::sum(squares);
-        small_squares = Span<last, summed>::sum(small_squares);
+        Part::sum(distances);
+        Part::sum(squares);
+        Part::sum(small_squares);
         if (span.tells()) {
             A* own = parts + span.chunk * of.channels + span.channel;
-            own[0] = centre, own[plane] = distances, own[2 * plane] = squares, own[3 * plane] = small_squares;
+#pragma unroll
+            for (int c = 0; c < channels; ++c) {
+                own[c] = centre[c], own[plane + c] = distances[c];
+                own[2 * plane + c] = squares[c], own[3 * plane + c] = small_squares[c];
+            }
         }
     }
 }
@@ -105,61 +126,107 @@ struct PerChannel {
     }
 };
 
+template <class T, class Lies>
+constexpr int blocks_at_a_time = sizeof(T) == 8 || Lies::width > 1 ? 2 : 3;
+
 // What a channel's numbers are shifted and multiplied by.
 template <class T>
 struct Norm {
     using A = acc_t<T>;
     const A *mean, *rest, *deviation;
     double root;  // of eps
-    __device__ A rstd(int64_t channel) const { return A(1) / hypot(deviation[channel], A(root)); }
+
+    // Of a thread's channels, mean and 1 / deviation; the latter each by one thread. All threads call it.
+    template <class Part, int count>
+    __device__ void find(A (&means)[count], A (&rests)[count], A (&rstds)[count], const Part& span,
+                         int64_t channels) const {
+        constexpr int all = Part::across * count;
+        SHARED(found, A[all]);
+        __syncthreads();  // those of an earlier part may still be being read
+        const int64_t channel = span.channel - threadIdx.x % Part::across * count + threadIdx.x;
+        if (threadIdx.x < all && channel < channels) {
+            found[threadIdx.x] = A(1) / hypot(deviation[channel], A(root));
+        }
+        __syncthreads();
+        if (!span.inside) return;
+#pragma unroll
+        for (int c = 0; c < count; ++c) {
+            means[c] = mean[span.channel + c], rests[c] = rest[span.channel + c];
+            rstds[c] = found[threadIdx.x % Part::across * count + c];
+        }
+    }
 };
 
-template <class T, bool last>
-__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
+template <class T, class Lies>
+__global__ void __launch_bounds__(threads, blocks_at_a_time<T, Lies>)
     batch_norm_kernel(T* y, const T* x, PerChannel<T> weight, PerChannel<T> bias, Norm<T> norm, Layout to,
                       Layout from, Extents of) {
     using A = acc_t<T>;
-    for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
-        const Span<last, mapped> span(of, index);
-        if (!span.inside) continue;
+    using Part = Span<Lies, mapped<Lies>>;
+    constexpr int width = Part::width, channels = Part::channels;
+    for (int64_t index = blockIdx.x; index < Part::spans(of); index += gridDim.x) {
+        const Part span(of, index);
         const int64_t channel = span.channel;
-        const A mean = norm.mean[channel], rest = norm.rest[channel];
-        const A scale = weight ? norm.rstd(channel) * weight.at(channel) : norm.rstd(channel);
-        const A shift = bias ? bias.at(channel) : A(0);
-        T held[mapped];
-        span.each(of, [&](int i, int64_t image, int64_t pixel) { held[i] = x[from.at(image, pixel, channel)]; });
+        T held[mapped<Lies>][width];
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
-            y[to.at(image, pixel, channel)] = from_acc<T>((to_acc(held[i]) - mean - rest) * scale + shift);
+            read_line(held[i], x + from.at(image, pixel, channel));
+        });
+        A mean[channels], rest[channels], scale[channels], shift[channels];
+        norm.find(mean, rest, scale, span, of.channels);
+        if (!span.inside) continue;
+#pragma unroll
+        for (int c = 0; c < channels; ++c) {
+            if (weight) scale[c] *= weight.at(channel + c);
+            shift[c] = bias ? bias.at(channel + c) : A(0);
+        }
+        span.each(of, [&](int i, int64_t image, int64_t pixel) {
+            A values[width];
+            widen(values, held[i]);
+#pragma unroll
+            for (int v = 0; v < width; ++v) {
+                const int c = Lies::channel(v);
+                values[v] = (values[v] - mean[c] - rest[c]) * scale[c] + shift[c];
+            }
+            write_line(y + to.at(image, pixel, channel), values);
         });
     }
 }
 
 // Sums of the gradient, and of it times the normalised numbers. parts: two of each [chunks, channels].
-template <class T, bool last>
+template <class T, class Lies>
 __global__ void __launch_bounds__(threads)
     batch_norm_sums_kernel(acc_t<T>* parts, const T* g, const T* x, Norm<T> norm, Layout of_g, Layout of_x,
                            Extents of) {
     using A = acc_t<T>;
-    const int64_t plane = Span<last, summed>::chunks(of) * of.channels;
-    for (int64_t index = blockIdx.x; index < Span<last, summed>::spans(of); index += gridDim.x) {
-        const Span<last, summed> span(of, index);
-        const int64_t channel = span.inside ? span.channel : 0;
-        const A mean = norm.mean[channel], rest = norm.rest[channel], rstd = norm.rstd(channel);
-        A sum = 0, product = 0;
-        T held_g[summed], held_x[summed];
+    using Part = Span<Lies, summed<Lies>>;
+    constexpr int width = Part::width, channels = Part::channels;
+    const int64_t plane = Part::chunks(of) * of.channels;
+    for (int64_t index = blockIdx.x; index < Part::spans(of); index += gridDim.x) {
+        const Part span(of, index);
+        const int64_t channel = span.channel;
+        T held_g[summed<Lies>][width], held_x[summed<Lies>][width];
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
-            held_g[i] = g[of_g.at(image, pixel, channel)];
-            held_x[i] = x[of_x.at(image, pixel, channel)];
+            read_line(held_g[i], g + of_g.at(image, pixel, channel));
+            read_line(held_x[i], x + of_x.at(image, pixel, channel));
         });
+        A mean[channels], rest[channels], rstd[channels], sum[channels] = {}, product[channels] = {};
+        norm.find(mean, rest, rstd, span, of.channels);
         span.each(of, [&](int i, int64_t, int64_t) {
-            sum += to_acc(held_g[i]);
-            product += to_acc(held_g[i]) * ((to_acc(held_x[i]) - mean - rest) * rstd);
+            A gradients[width], values[width];
+            widen(gradients, held_g[i]), widen(values, held_x[i]);
+#pragma unroll
+            for (int v = 0; v < width; ++v) {
+                const int c = Lies::channel(v);
+                sum[c] += gradients[v];
+                product[c] += gradients[v] * ((values[v] - mean[c] - rest[c]) * rstd[c]);
+            }
         });
-        sum = Span<last, summed>::sum(sum);
-        product = Span<last, summed>::sum(product);
+        Part::sum(sum);
+        Part::sum(product);
         if (span.tells()) {
             A* own = parts + span.chunk * of.channels + channel;
-            own[0] = sum, own[plane] = product;
+#pragma unroll
+            for (int c = 0; c < channels; ++c) own[c] = sum[c], own[plane + c] = product[c];
         }
     }
 }
@@ -167,8 +234,8 @@ __global__ void __launch_bounds__(threads)
 // A block has a channel. sums: [2, channels].
 template <class T>
 __global__ void __launch_bounds__(threads)
-    add_channel_sums_kernel(PerChannel<T> dweight, PerChannel<T> dbias, acc_t<T>* sums, const acc_t<T>* parts, int64_t chunks,
-                            int64_t channels) {
+    add_channel_sums_kernel(PerChannel<T> dweight, PerChannel<T> dbias, acc_t<T>* sums, const acc_t<T>* parts,
+                            int64_t chunks, int64_t channels) {
     using A = acc_t<T>;
     for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
 #pragma unroll
@@ -187,26 +254,41 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
-template <class T, bool last>
-__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 2 : 3)
+template <class T, class Lies>
+__global__ void __launch_bounds__(threads, blocks_at_a_time<T, Lies>)
     batch_norm_gradient_kernel(T* dx, const T* g, const T* x, PerChannel<T> weight, const acc_t<T>* sums,
                                Norm<T> norm, Layout to, Layout of_g, Layout of_x, Extents of) {
     using A = acc_t<T>;
-    for (int64_t index = blockIdx.x; index < Span<last, mapped>::spans(of); index += gridDim.x) {
-        const Span<last, mapped> span(of, index);
-        if (!span.inside) continue;
+    constexpr int pixels = mapped_twice<Lies>;
+    using Part = Span<Lies, pixels>;
+    constexpr int width = Part::width, channels = Part::channels;
+    for (int64_t index = blockIdx.x; index < Part::spans(of); index += gridDim.x) {
+        const Part span(of, index);
         const int64_t channel = span.channel;
-        const A mean = norm.mean[channel], rest = norm.rest[channel], rstd = norm.rstd(channel);
-        const A scale = weight ? rstd * weight.at(channel) : rstd;
-        const A shift = sums[channel] / A(of.count()), slope = sums[of.channels + channel] / A(of.count());
-        T held_g[mapped], held_x[mapped];
+        T held_g[pixels][width], held_x[pixels][width];
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
-            held_g[i] = g[of_g.at(image, pixel, channel)];
-            held_x[i] = x[of_x.at(image, pixel, channel)];
+            read_line(held_g[i], g + of_g.at(image, pixel, channel));
+            read_line(held_x[i], x + of_x.at(image, pixel, channel));
         });
+        A mean[channels], rest[channels], rstd[channels], scale[channels], shift[channels], slope[channels];
+        norm.find(mean, rest, rstd, span, of.channels);
+        if (!span.inside) continue;
+#pragma unroll
+        for (int c = 0; c < channels; ++c) {
+            scale[c] = weight ? rstd[c] * weight.at(channel + c) : rstd[c];
+            shift[c] = sums[channel + c] / A(of.count());
+            slope[c] = sums[of.channels + channel + c] / A(of.count());
+        }
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
-            const A normal = (to_acc(held_x[i]) - mean - rest) * rstd;
-            dx[to.at(image, pixel, channel)] = from_acc<T>((to_acc(held_g[i]) - shift - normal * slope) * scale);
+            A gradients[width], values[width];
+            widen(gradients, held_g[i]), widen(values, held_x[i]);
+#pragma unroll
+            for (int v = 0; v < width; ++v) {
+                const int c = Lies::channel(v);
+                const A normal = (values[v] - mean[c] - rest[c]) * rstd[c];
+                values[v] = (gradients[v] - shift[c] - normal * slope[c]) * scale[c];
+            }
+            write_line(dx + to.at(image, pixel, channel), values);
         });
     }
 }
@@ -233,7 +315,9 @@ __global__ void fold_moments_kernel(T* running_mean, T* running_variance, int64_
 // How many numbers of scratch memory a channel takes in the launchers below, for `sums` sums of each chunk.
 int64_t channel_chunks(int64_t batch, int64_t channels, int64_t pixels, bool channels_last) {
     const Extents of{batch, channels, pixels};
-    return channels_last ? Span<true, summed>::chunks(of) : Span<false, summed>::chunks(of);
+    using Last = Lying<true, 1>;  // of packs there are not more
+    using First = Lying<false, 1>;
+    return channels_last ? Span<Last, summed<Last>>::chunks(of) : Span<First, summed<First>>::chunks(of);
 }
 FUNCTION(channel_chunks);
 
@@ -247,9 +331,11 @@ void batch_moments(acc_t<T>* mean, acc_t<T>* variance, acc_t<T>* rest, acc_t<T>*
     const Extents of{batch, channels, pixels};
     if (of.count() * channels == 0) return;
     const Layout layout{x_image, x_pixel, x_channel};
-    for_layout(layout, [&](auto last) {
-        using Part = Span<decltype(last)::value, summed>;
-        LAUNCH_AS("batch_moments_kernel", (batch_moments_kernel<T, decltype(last)::value>),
+    const bool last = layout.channel == 1;
+    for_layout<T>(last, in_packs(of, layout, last, x), [&](auto lies) {
+        using Lies = decltype(lies);
+        using Part = Span<Lies, summed<Lies>>;
+        LAUNCH_AS("batch_moments_kernel", (batch_moments_kernel<T, Lies>),
                   blocks_for(Part::spans(of), 1), threads, 0, stream, parts, x, layout, of);
         LAUNCH(combine_moments_kernel<acc_t<T>>, blocks_for(channels, 1), threads, 0, stream, mean, variance, rest,
                deviation, parts, Part::chunks(of), int64_t(Part::length), channels, of.count());
@@ -269,10 +355,12 @@ void batch_norm(T* y, const T* x, void* weight, void* bias, const acc_t<T>* mean
     const PerChannel<T> weights{weight, wide}, biases{bias, wide};
     const Layout to{y_image, y_pixel, y_channel}, from{x_image, x_pixel, x_channel};
     const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
-    for_layout(from, [&](auto last) {
-        LAUNCH_AS("batch_norm_kernel", (batch_norm_kernel<T, decltype(last)::value>),
-                  blocks_for(Span<decltype(last)::value, mapped>::spans(of), 1), threads, 0, stream, y, x,
-                  weights, biases, norm, to, from, of);
+    const bool last = from.channel == 1, packs = in_packs(of, to, last, y) && in_packs(of, from, last, x);
+    for_layout<T>(last, packs, [&](auto lies) {
+        using Lies = decltype(lies);
+        LAUNCH_AS("batch_norm_kernel", (batch_norm_kernel<T, Lies>),
+                  blocks_for(Span<Lies, mapped<Lies>>::spans(of), 1), threads, 0, stream, y, x, weights, biases, norm,
+                  to, from, of);
     });
 }
 LAUNCHER(batch_norm);
@@ -303,16 +391,19 @@ void batch_norm_backward(T* dx, void* dweight, void* dbias, acc_t<T>* sums, acc_
     const Layout of_x{x_image, x_pixel, x_channel};
     const PerChannel<T> weights{weight, wide};
     const Norm<T> norm{mean, rest, deviation, sqrt(eps)};
-    for_layout(of_x, [&](auto last) {
-        constexpr bool is_last = decltype(last)::value;
-        using Summed = Span<is_last, summed>;
-        LAUNCH_AS("batch_norm_sums_kernel", (batch_norm_sums_kernel<T, is_last>),
-                  blocks_for(Summed::spans(of), 1), threads, 0, stream, parts, g, x, norm, of_g, of_x, of);
+    const bool last = of_x.channel == 1;
+    const bool packs = in_packs(of, of_g, last, g) && in_packs(of, of_x, last, x) &&
+                       (!dx || in_packs(of, to, last, dx));
+    for_layout<T>(last, packs, [&](auto lies) {
+        using Lies = decltype(lies);
+        using Summed = Span<Lies, summed<Lies>>;
+        LAUNCH_AS("batch_norm_sums_kernel", (batch_norm_sums_kernel<T, Lies>), blocks_for(Summed::spans(of), 1),
+                  threads, 0, stream, parts, g, x, norm, of_g, of_x, of);
         LAUNCH(add_channel_sums_kernel<T>, blocks_for(channels, 1), threads, 0, stream,
                (PerChannel<T>{dweight, wide}), (PerChannel<T>{dbias, wide}), sums, parts, Summed::chunks(of), channels);
         if (dx) {
-            LAUNCH_AS("batch_norm_gradient_kernel", (batch_norm_gradient_kernel<T, is_last>),
-                      blocks_for(Span<is_last, mapped>::spans(of), 1), threads, 0, stream, dx, g, x, weights,
+            LAUNCH_AS("batch_norm_gradient_kernel", (batch_norm_gradient_kernel<T, Lies>),
+                      blocks_for(Span<Lies, mapped_twice<Lies>>::spans(of), 1), threads, 0, stream, dx, g, x, weights,
                       sums, norm, to, of_g, of_x, of);
         }
     });

@@ -4,8 +4,9 @@
 //
 //   - forward: a row for each window; k runs over (place in the window, channel);
 //   - the gradient of the input is the same with other places: a row for each pixel of the input, and "windows"
-//     of the result's gradient that hold the pixel; k runs over (place in the window, filter). Those places
-//     that the stride skips are zeros;
+//     of the result's gradient that hold the pixel; k runs over (place in the window, filter). With a stride,
+//     it is a product for each of the pixels in its first steps, and those that are a stride apart from it, of
+//     those elements of the weight that they meet (windows.cuh, Phase);
 //   - the gradient of the weight: a row for each filter, a column for each (place in the window, channel), and
 //     k runs over all windows of the batch, which blocks share as in matmul_tensor.cu.
 // Results lie as they are asked to: channels last, or channels first, written from the same registers. Images
@@ -14,37 +15,57 @@
 
 namespace {
 
-// Where results lie: row p of group g is pixel p of the batch, and a column is a channel of the group.
+// Pixels at one distance along each of three dimensions, or all at one (`in_a_row`).
+struct PixelGrid {
+    int count[3];
+    int64_t image_stride, strides[3];
+    bool in_a_row;
+    __device__ int64_t place(int64_t pixel) const {
+        if (in_a_row) return pixel * strides[2];
+        const Digits at(pixel, count);
+        int64_t found = at[0] * image_stride;
+#pragma unroll
+        for (int i = 0; i < 3; ++i) found += at[i + 1] * strides[i];
+        return found;
+    }
+};
+
+// Where results lie: row p of group g is pixel p of the grid in the batch, and a column is a channel of
+// the group.
 template <class T>
 struct Pixels {
     static constexpr int size = Pack<T>::size;
     T* y;
     const T* bias;  // of all groups' channels, or null
-    int64_t rows, channels;              // of a group
-    int64_t per_image;                   // pixels
-    int64_t image_stride, pixel_stride, channel_stride;
+    int64_t rows, channels;  // of a group
+    int64_t channel_stride;
+    PixelGrid grid;
 
     using Column = int64_t;
     __device__ Column column(int64_t first) const { return first; }
 
     __device__ void store(const float (&sums)[8], int64_t row, Column first) const {
-        const int64_t group = row / rows, pixel = row - group * rows, image = pixel / per_image;
-        T* start = y + image * image_stride + (pixel - image * per_image) * pixel_stride +
-                   group * channels * channel_stride;
-        const T* shift = bias ? bias + group * channels : nullptr;
+        const int64_t group = row < rows ? 0 : row / rows;
+        T* start = y + grid.place(row - group * rows) + group * channels * channel_stride;
         const bool aligned = channel_stride == 1 && aligned_for_packs(start);
+        float values[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) values[i] = sums[i];
+        if (bias) {
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                if (first + i < channels) values[i] += to_acc(bias[group * channels + first + i]);
+            }
+        }
 #pragma unroll
         for (int part = 0; part < 8; part += size) {
             const int64_t at = first + part;
             Pack<T> made;
 #pragma unroll
-            for (int i = 0; i < size; ++i) {
-                const bool shifts = shift && at + i < channels;
-                made[i] = from_acc<T>(sums[part + i] + (shifts ? to_acc(shift[at + i]) : 0.0f));
-            }
+            for (int i = 0; i < size; ++i) made[i] = from_acc<T>(values[part + i]);
             if (aligned) {
                 store_pack(start, made, at, channels, true);
-            } else {
+            } else {  // pixels beside each other
 #pragma unroll
                 for (int i = 0; i < size; ++i) {
                     if (at + i < channels) start[(at + i) * channel_stride] = made[i];
@@ -128,30 +149,133 @@ void channels_last(T* y, const T* x, int64_t batch, int64_t channels, int64_t pi
 }
 LAUNCHER_UP_TO_FLOAT32(channels_last);
 
+namespace {
+
+// Calls f with the block that fits rows of `filters` results, of which there are many, or as many rows.
+template <class T, class F>
+void for_rows_of(int64_t filters, const F& f) {
+    constexpr int side = large_side<T>;
+    if (filters > 2 * side) {
+        f(Large<T>());
+    } else if (filters > side) {
+        f(Block<side, 4, 2>());
+    } else {
+        f(Block<side, 4, 1>());
+    }
+}
+template <class T, class F>
+void for_rows(int64_t filters, const F& f) {
+    constexpr int side = large_side<T>;
+    if (filters > side) {
+        f(Large<T>());
+    } else {
+        f(Block<side, 1, 4>());
+    }
+}
+
+// Calls f(phase) for each product that a convolution, or the gradient of what it got, is made of.
+template <class F>
+void for_phases(const WindowSizes& sizes, bool transposed, const F& f) {
+    if (!transposed) return f(Phase{sizes.places(), {}, {}, {1, 1, 1}});
+    for (int64_t i = 0; i < sizes.phases(); ++i) f(sizes.phase(i));
+}
+
+int64_t padded_to_packs(int64_t channels, int64_t element_bytes) {
+    return ceil_div(channels * element_bytes, 16) * 16 / element_bytes;
+}
+
+}  // namespace
+
+namespace {
+
+template <class T>
+int64_t sums_of_convolution(int64_t batch, int64_t groups, int64_t channels, int64_t filters,
+                            const WindowSizes& sizes, bool transposed) {
+    int64_t most = 0;
+    for_rows_of<T>(filters, [&](auto block) {
+        for_phases(sizes, transposed, [&](const Phase& phase) {
+            const int64_t rows = batch * phase.at.per_image();
+            const int64_t k = phase.at.elements() * padded_to_packs(channels, sizeof(T));
+            most = max(most, sums_of_splits<T, decltype(block)>(groups, rows, filters, k));
+        });
+    });
+    return most;
+}
+
+template <class T>
+int64_t sums_of_weight(int64_t groups, int64_t filters, int64_t columns, int64_t rows) {
+    int64_t found = 0;
+    for_rows<T>(filters, [&](auto block) {
+        found = sums_of_splits<T, decltype(block)>(groups, filters, columns, rows);
+    });
+    return found;
+}
+
+}  // namespace
+
+// How many floats of scratch memory the launchers below need; 0 for most. element_bytes: 2, or 4 for float32.
+int64_t convolution_workspace(int64_t batch, int64_t groups, int64_t channels, int64_t filters, WINDOW_PARAMETERS,
+                              bool transposed, int64_t element_bytes) {
+    return element_bytes == 4
+               ? sums_of_convolution<float>(batch, groups, channels, filters, WINDOW_SIZES, transposed)
+               : sums_of_convolution<half>(batch, groups, channels, filters, WINDOW_SIZES, transposed);
+}
+FUNCTION(convolution_workspace);
+
+int64_t convolution_weight_workspace(int64_t batch, int64_t groups, int64_t channels, int64_t filters,
+                                     WINDOW_PARAMETERS, int64_t element_bytes) {
+    const WindowPlaces at = WINDOW_SIZES.places();
+    const int64_t columns = at.elements() * padded_to_packs(channels, element_bytes);
+    const int64_t rows = batch * at.per_image();
+    return element_bytes == 4 ? sums_of_weight<float>(groups, filters, columns, rows)
+                              : sums_of_weight<half>(groups, filters, columns, rows);
+}
+FUNCTION(convolution_weight_workspace);
+
 // y = x * weight + bias: for each of `batch` images and each window, groups of `filters` results from groups of
 // `channels` channels. x's strides are of images, depth, height and width, in elements and multiples of 16
 // bytes; y's of images, pixels and channels. weight: [groups, filters, kernel, channels] with channels padded
 // by zeros to whole packs. transposed: y is the gradient of what a convolution got, and x that of its result;
-// `windows` are then y's pixels. The workspace has as many floats as matmul_tensor_workspace says for (groups,
-// batch * windows, filters, elements of the kernel * padded channels). bias may be null.
+// `windows` are then y's pixels. bias may be null.
 template <class T>
 void convolution(T* y, const T* x, const T* weight, const T* bias, float* workspace, int64_t batch,
                  int64_t groups, int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image, int64_t x_depth, int64_t x_height,
                  int64_t x_width, int64_t y_image, int64_t y_pixel, int64_t y_channel, bool transposed,
                  cudaStream_t stream) {
-    const WindowSizes sizes = WINDOW_SIZES;
-    const WindowPlaces at = transposed ? sizes.places_of_gradient() : sizes.places();
-    const Patches<T, true> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
-    const int64_t rows = batch * at.per_image(), k = patches.columns();
-    const Matrices<T, true> weights{weight, filters * k, 0, k};
-    const Pixels<T> results{y, bias, rows, filters, at.per_image(), y_image, y_pixel, y_channel};
-    multiply<T>(results, patches, weights, workspace, {groups, 1, rows, filters, k}, stream);
+    const int64_t padded = padded_to_packs(channels, sizeof(T));
+    const int64_t line = kernel_d * kernel_h * kernel_w * padded;  // of the weight
+    const int64_t element_steps[] = {kernel_h * kernel_w * padded, kernel_w * padded, padded};
+    const int64_t pixel_steps[] = {windows_h * windows_w * y_pixel, windows_w * y_pixel, y_pixel};
+    const int64_t strides[] = {stride_d, stride_h, stride_w};
+    const bool all_pixels = !transposed || stride_d * stride_h * stride_w == 1;
+    const bool in_a_row = all_pixels && y_image == windows_d * pixel_steps[0];
+    for_phases(WINDOW_SIZES, transposed, [&](const Phase& phase) {
+        const WindowPlaces& at = phase.at;
+        const Patches<T, true> patches{x, {x_image, x_depth, x_height, x_width}, channels, at};
+        Weights<T> weights{weight, filters * line, line, {}, {}, static_cast<int>(padded)};
+        PixelGrid grid{{}, y_image, {}, in_a_row};
+        T* first = y;
+        for (int i = 0; i < 3; ++i) {
+            weights.data += phase.first[i] * element_steps[i];
+            weights.elements[i] = at.kernel[i];
+            weights.steps[i] = phase.step[i] * element_steps[i];
+            first += phase.first_pixel[i] * pixel_steps[i];
+            grid.count[i] = at.windows[i];
+            grid.strides[i] = transposed ? strides[i] * pixel_steps[i] : pixel_steps[i];
+        }
+        const int64_t rows = batch * at.per_image();
+        const Pixels<T> results{first, bias, rows, filters, y_channel, grid};
+        const Shape shape{groups, 1, rows, filters, patches.columns()};
+        for_rows_of<T>(filters, [&](auto block) {
+            multiply<T, decltype(block)>(results, patches, weights, workspace, shape, stream);
+        });
+    });
 }
 LAUNCHER_UP_TO_FLOAT32(convolution);
 
 // The gradient of the weight, dweight[groups * filters, channels, kernel]. dy: [batch * windows, dy_pixel], of
 // which groups * filters elements of each row count; its rows, and where groups begin in them, are multiples of
-// 16 bytes. The workspace is for (groups, filters, elements of the kernel * padded channels, batch * windows).
+// 16 bytes.
 template <class T>
 void convolution_weight(T* dweight, const T* x, const T* dy, float* workspace, int64_t batch, int64_t groups,
                         int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image,
@@ -162,6 +286,8 @@ void convolution_weight(T* dweight, const T* x, const T* dy, float* workspace, i
     const Matrices<T, false> gradients{dy, filters, 0, dy_pixel};
     const Filters<T> results{dweight, static_cast<int>(channels), patches.padded(), at.elements()};
     const Shape shape{groups, 1, filters, patches.columns(), batch * at.per_image()};
-    multiply<T>(results, gradients, patches, workspace, shape, stream);
+    for_rows<T>(filters, [&](auto block) {
+        multiply<T, decltype(block)>(results, gradients, patches, workspace, shape, stream);
+    });
 }
 LAUNCHER_UP_TO_FLOAT32(convolution_weight);

@@ -8,9 +8,8 @@
 // error.
 //
 // Backward has no atomics, which would add in an order that changes from run to run. It is given
-// the indices sorted, so that the rows of dy that belong together are a segment of `order`. A warp
-// looks up the segment of its row of the table, 32 probes at a time, and adds it up in order of
-// appearance. It reads dy once and writes dweight once, untouched rows included. Of a segment that
+// the indices sorted, so that the rows of dy that belong together are a segment of `order`. A thread
+// for each row of the table looks up its segment; then a warp adds it up in order of appearance. It reads dy once and writes dweight once, untouched rows included. Of a segment that
 // is long (a word that is in every sentence) a first launch has added up the chunks of `order` that
 // lie in it, so that no warp has more to do than others for long.
 #include "row.cuh"
@@ -60,19 +59,26 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
-// The first position of a sorted array whose value is at least `key`. Every lane of the warp calls
-// it: in each step the 32 lanes cut what is left into 32 parts.
-__device__ inline int64_t lower_bound(const int64_t* sorted, int64_t count, int64_t key) {
-    const int lane = threadIdx.x % 32;
-    int64_t begin = 0, end = count;
+// The first position of a sorted array, from `begin` on, whose value is at least `key`.
+__device__ inline int64_t lower_bound(const int64_t* sorted, int64_t begin, int64_t end, int64_t key) {
     while (begin < end) {
-        const int64_t part = ceil_div(end - begin, 32);
-        const int64_t probe = begin + lane * part;
-        const int below = __popc(__ballot_sync(full_warp, probe < end && sorted[probe] < key));
-        end = min(begin + below * part, end);
-        begin += below == 0 ? 0 : (below - 1) * part + 1;
+        const int64_t middle = begin + (end - begin) / 2;
+        const bool is_before = sorted[middle] < key;
+        begin = is_before ? middle + 1 : begin;
+        end = is_before ? end : middle;
     }
     return begin;
+}
+
+// Where each row's segment of a sorted array is: all threads search at the same time, a row each.
+__global__ void __launch_bounds__(threads)
+    embedding_segments_kernel(int64_t* begins, int64_t* ends, const int64_t* sorted_indices, int64_t count,
+                              int64_t rows) {
+    for (int64_t row = global_thread(); row < rows; row += thread_count()) {
+        const int64_t begin = lower_bound(sorted_indices, 0, count, row);
+        begins[row] = begin;
+        ends[row] = lower_bound(sorted_indices, begin, count, row + 1);
+    }
 }
 
 // sum += the rows of dy at order[begin..end), of which the columns begin at `first_column`.
@@ -107,15 +113,13 @@ __global__ void __launch_bounds__(threads)
 template <class T, Layout layout>
 __global__ void __launch_bounds__(threads)
     embedding_backward_kernel(T* dweight, const acc_t<T>* sums, const T* dy, const int64_t* order,
-                              const int64_t* sorted_indices, int64_t count, int64_t rows,
-                              int64_t cols) {
+                              const int64_t* begins, const int64_t* ends, int64_t rows, int64_t cols) {
     const int64_t tiles = tiles_of<T>(cols);
     for (int64_t item = team_index<WarpPlan>(); item < rows * tiles;
          item += team_count<WarpPlan>()) {
         const int64_t row = item / tiles, first_column = item % tiles * tile<T>;
         const Columns<T, WarpPlan, layout> columns(min(cols - first_column, int64_t(tile<T>)));
-        const int64_t begin = lower_bound(sorted_indices, count, row);
-        const int64_t end = begin + lower_bound(sorted_indices + begin, count - begin, row + 1);
+        const int64_t begin = begins[row], end = ends[row];
         // The chunks that lie in the segment, if any, and what is before and behind them.
         const int64_t last = end / chunk, first = min(ceil_div(begin, chunk), last);
         const bool has_chunks = first < last;
@@ -155,15 +159,17 @@ void embedding_forward(T* y, const T* weight, const int64_t* indices, int64_t* i
 LAUNCHER(embedding_forward);
 
 // order is the stable argsort of the indices, sorted_indices the indices in that order; scratch has
-// embedding_partials lines of cols elements.
+// embedding_partials lines of cols elements, begins and ends an element for each row.
 template <class T>
-void embedding_backward(T* dweight, acc_t<T>* scratch, const T* dy, const int64_t* order,
-                        const int64_t* sorted_indices, int64_t count, int64_t cols, int64_t rows,
-                        cudaStream_t stream) {
+void embedding_backward(T* dweight, acc_t<T>* scratch, int64_t* begins, int64_t* ends, const T* dy,
+                        const int64_t* order, const int64_t* sorted_indices, int64_t count, int64_t cols,
+                        int64_t rows, cudaStream_t stream) {
     const int64_t tiles = tiles_of<T>(cols), chunks = embedding_partials(count, cols);
     if (rows == 0) {
         return;
     }
+    LAUNCH(embedding_segments_kernel, blocks_for(rows, threads), threads, 0, stream, begins, ends, sorted_indices,
+           count, rows);
     const auto launch = [&](auto layout) {
         constexpr Layout chosen = decltype(layout)::value;
         if (chunks > 0) {
@@ -173,7 +179,7 @@ void embedding_backward(T* dweight, acc_t<T>* scratch, const T* dy, const int64_
         }
         LAUNCH_AS("embedding_backward", (embedding_backward_kernel<T, chosen>),
                   blocks_for(rows * tiles, warps), threads, 0, stream, dweight, scratch, dy, order,
-                  sorted_indices, count, rows, cols);
+                  begins, ends, rows, cols);
     };
     if (rows_in_packs<T>(cols, dweight, dy)) {
         launch(std::integral_constant<Layout, Layout::packs>());

@@ -10,16 +10,18 @@ constexpr int stages = 4, raster = 8;
 template <class T>
 constexpr int depth = 64 / sizeof(T);  // of a stage
 
-// A block's tile of c: two rows of `across` warps, each of which has side x side of it.
-template <int warp_side, int warps_across>
+// A block's tile of c: `down` rows of `across` warps, each of which has side x side of it.
+template <int warp_side, int down, int warps_across>
 struct Block {
-    static constexpr int side = warp_side, across = warps_across, threads = 64 * across;
-    static constexpr int rows = 2 * side, columns = across * side;
+    static constexpr int side = warp_side, across = warps_across, threads = 32 * down * across;
+    static constexpr int rows = down * side, columns = across * side;
     static constexpr int at_a_time = threads <= 128 ? 2 : 1;  // on a multiprocessor
 };
 template <class T>
-using Large = typename std::conditional<sizeof(T) == 2, Block<64, 4>, Block<32, 4>>::type;
-using Small = Block<32, 2>;
+constexpr int large_side = sizeof(T) == 2 ? 64 : 32;
+template <class T>
+using Large = Block<large_side<T>, 2, 4>;
+using Small = Block<32, 2, 2>;
 
 struct Shape {
     int64_t outer, inner, m, n, k;
@@ -215,25 +217,35 @@ struct Plan {
     int64_t splits;  // blocks that share a tile
 };
 
-// Depends on sizes alone, and so do the results.
+// Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
+constexpr int64_t enough_blocks = grid_limit < 128 ? grid_limit : 128;
+
+constexpr int64_t least_steps = 8, most_splits = 64;
+
+// How tiles are shared that are fewer.
 template <class T>
-Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    // Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
-    constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
-    constexpr int64_t least_steps = 8, most_splits = 16;  // so that sums in memory are few
+Plan share_tiles(bool is_large, int64_t tiles, int64_t k) {
     const int64_t steps = ceil_div(k, depth<T>);
-    const int64_t large_tiles = batch * ceil_div(m, Large<T>::rows) * ceil_div(n, Large<T>::columns);
-    if (m > Small::rows && n > Large<T>::columns / 2 && large_tiles >= enough) {
-        return {true, steps, 1};
-    }
-    const int64_t tiles = batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns);
-    const int64_t wanted = tiles > 0 ? enough / tiles : 1;
+    const int64_t wanted = tiles > 0 ? enough_blocks / tiles : 1;
     const int64_t possible = wanted < most_splits ? wanted : most_splits;
     if (possible <= 1 || steps <= least_steps) {
-        return {false, steps, 1};
+        return {is_large, steps, 1};
     }
     const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
-    return {false, own, ceil_div(steps, own)};
+    return {is_large, own, ceil_div(steps, own)};
+}
+
+// Depends on sizes alone, and so do the results. Big: the tile, if it is filled, is worth what comes before and
+// after its steps, and there is work for at least half of the multiprocessors: L2 is read so much less often
+// that the others may rest.
+template <class T, class Big>
+Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    const int64_t tiles = batch * ceil_div(m, Big::rows) * ceil_div(n, Big::columns);
+    if (m > Big::rows / 2 && n > Big::columns / 2 && k >= least_steps * depth<T>) {
+        const Plan plan = share_tiles<T>(true, tiles, k);
+        if (plan.splits * tiles >= enough_blocks / 2) return plan;
+    }
+    return share_tiles<T>(false, batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns), k);
 }
 
 // The sums of all splits, in order.
@@ -271,29 +283,33 @@ void launch_product(const Destination& destination, const A& a, const B& b, cons
 }
 
 // Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh).
-template <class T, class Destination, class A, class B>
+template <class T, class Big = Large<T>, class Destination, class A, class B>
 void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
               cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
-    const Plan plan = plan_for<T>(batch, shape.m, shape.n, shape.k);
+    const Plan plan = plan_for<T, Big>(batch, shape.m, shape.n, shape.k);
+    const auto launch = [&](const auto& to) {
+        if (plan.is_large) {
+            launch_product<T, Big>(to, a, b, shape, plan, stream);
+        } else {
+            launch_product<T, Small>(to, a, b, shape, plan, stream);
+        }
+    };
     if (plan.splits > 1) {
-        const FloatSums sums{workspace, shape.n};
-        launch_product<T, Small>(sums, a, b, shape, plan, stream);
+        launch(FloatSums{workspace, shape.n});
         const int64_t rows = batch * shape.m;
         LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), 256), 256, 0, stream,
                destination, workspace, plan.splits, rows, shape.n);
-    } else if (plan.is_large) {
-        launch_product<T, Large<T>>(destination, a, b, shape, plan, stream);
     } else {
-        launch_product<T, Small>(destination, a, b, shape, plan, stream);
+        launch(destination);
     }
 }
 
 // Floats of scratch memory that `multiply` needs.
-template <class T>
+template <class T, class Big = Large<T>>
 int64_t sums_of_splits(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const Plan plan = plan_for<T>(batch, m, n, k);
+    const Plan plan = plan_for<T, Big>(batch, m, n, k);
     return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 

@@ -18,8 +18,8 @@ class WindowTile;
 template <class T, int lines, int threads>
 class ColumnTile;
 
-// The matrix of patches: images and the windows on them. Of groups of channels, a block has one. Lines of a
-// tile are rows, each a window, or columns.
+// The matrix of patches: images and the windows on them, of which none has a divisor. Of groups of channels, a
+// block has one. Lines of a tile are rows, each a window, or columns.
 template <class T, bool rows_are_lines>
 struct Patches {
     static constexpr int size = Pack<T>::size;
@@ -52,8 +52,8 @@ struct Patches {
         bool inside = column[0] < at.kernel[0];
 #pragma unroll
         for (int i = 0; i < 3; ++i) {
-            const int where = at.place(i, start[i], column[i]);
-            inside = inside && where >= 0;
+            const int where = start[i] + column[i] * at.element_step[i];
+            inside = inside && unsigned(where) < unsigned(at.image[i]);
             place += where * strides[i + 1];
         }
         const int there = static_cast<int>(channels) - column[3];
@@ -77,13 +77,15 @@ class WindowTile : public TileLayout<T, lines, depth<T>, threads, true> {
         patches.column_limits(limits_);
         column_ = Digits(first_k + Base::first_column(), limits_);
         step_ = Digits(depth<T>, limits_);
+        const int64_t line = first_line + Base::first_row();
+        Digits row(line, patches.row_limits());
+        const Digits apart(Base::rows_apart, patches.row_limits());
 #pragma unroll
         for (int i = 0; i < packs; ++i) {
-            const int64_t line = first_line + Base::first_row() + i * Base::rows_apart;
-            const Digits row(line < all_lines ? line : 0, patches.row_limits());
             images_[i] = images + row[0] * patches.strides[0];
             patches.at.start_of(starts_[i], row.values);
-            if (line >= all_lines) starts_[i][0] = outside;
+            if (line + i * Base::rows_apart >= all_lines) starts_[i][0] = outside;
+            row.add(apart, patches.row_limits());
         }
     }
     __device__ void fetch(T* tile, int64_t) {
@@ -130,6 +132,65 @@ class ColumnTile : public TileLayout<T, lines, depth<T>, threads, false> {
     const Patches<T, false>& patches_;
     const T* images_;
     Digits column_, row_, step_;
+};
+
+template <class T, int lines, int threads>
+class WeightTile;
+
+// A weight [groups, lines, elements of a window, channels], of whose elements every `step`-th from `first` on
+// counts in each of three dimensions: a row for each line, and columns as Patches has them.
+template <class T>
+struct Weights {
+    const T* data;  // at the first element that counts
+    int64_t group, line;
+    int elements[3];  // that count
+    int64_t steps[3];
+    int padded;  // channels
+
+    template <int lines, int threads>
+    using TileOf = WeightTile<T, lines, threads>;
+
+    template <class Tile>
+    __device__ Tile tile(int64_t of_group, int64_t, int64_t first_line, int64_t lines, int64_t first_k) const {
+        return Tile(*this, data + of_group * group, first_line, lines, first_k);
+    }
+    __device__ void column_limits(int (&limits)[3]) const {
+        limits[0] = elements[1], limits[1] = elements[2], limits[2] = padded;
+    }
+};
+
+template <class T, int lines, int threads>
+class WeightTile : public TileLayout<T, lines, depth<T>, threads, true> {
+    using Base = TileLayout<T, lines, depth<T>, threads, true>;
+
+  public:
+    __device__ WeightTile(const Weights<T>& weights, const T* group, int64_t first_line, int64_t all_lines,
+                          int64_t first_k)
+        : weights_(weights), source_(group + (first_line + Base::first_row()) * weights.line),
+          lines_left_(static_cast<int>(min(all_lines - first_line - Base::first_row(), int64_t(lines)))),
+          column_(0, {1, 1, 1}), step_(0, {1, 1, 1}) {
+        weights.column_limits(limits_);
+        column_ = Digits(first_k + Base::first_column(), limits_);
+        step_ = Digits(depth<T>, limits_);
+    }
+    __device__ void fetch(T* tile, int64_t) {
+        int64_t place = column_[3];
+#pragma unroll
+        for (int i = 0; i < 3; ++i) place += column_[i] * weights_.steps[i];
+        const int rows = column_[0] < weights_.elements[0] ? lines_left_ : 0;
+#pragma unroll
+        for (int i = 0; i < Base::packs; ++i) {
+            const int row = i * Base::rows_apart;
+            copy_async(tile + Base::own_place(i), source_ + row * weights_.line + place, row < rows ? 16 : 0);
+        }
+        column_.add(step_, limits_);
+    }
+
+  private:
+    const Weights<T>& weights_;
+    const T* source_;
+    int lines_left_, limits_[3];
+    Digits column_, step_;
 };
 
 }  // namespace

@@ -100,6 +100,13 @@ struct Sizes {
     }
 };
 
+// The pixels of a convolution's gradient that are a stride apart from `first_pixel` on: what they come from
+// are the same elements of the windows, from `first` on and `step` apart, and places that no stride skips.
+struct Phase {
+    WindowPlaces at;  // with as many elements as count, and a window for each of those pixels
+    int first_pixel[3], first[3], step[3];
+};
+
 // What a launcher is told of windows on images.
 struct WindowSizes {
     Sizes image, kernel, windows, stride, padding, dilation;
@@ -109,6 +116,34 @@ struct WindowSizes {
 
     // Where the gradient of what `image` is the result of comes from: places of windows that hold a pixel.
     WindowPlaces places_of_gradient() const { return found(true); }
+
+    // The same without places that are no whole numbers: see Phase.
+    int64_t phases() const {
+        int steps[3], pixels[3];
+        stride.to(steps), windows.to(pixels);
+        return int64_t(min(steps[0], pixels[0])) * min(steps[1], pixels[1]) * min(steps[2], pixels[2]);
+    }
+    Phase phase(int64_t index) const {
+        Phase made{places_of_gradient(), {}, {}, {1, 1, 1}};
+        WindowPlaces& at = made.at;
+        bool is_empty = false;
+        for (int i = 2; i >= 0; --i) {
+            const int stride = at.divisor[i], apart = -at.element_step[i], count = min(stride, at.windows[i]);
+            const int pixel = made.first_pixel[i] = static_cast<int>(index % count);
+            index /= count;
+            while (made.step[i] * apart % stride) ++made.step[i];
+            int& first = made.first[i];
+            while (first < made.step[i] && (pixel + at.offset[i] - first * apart) % stride) ++first;
+            is_empty = is_empty || first == made.step[i] || first >= at.kernel[i];
+            at.kernel[i] = static_cast<int>(ceil_div(at.kernel[i] - first, made.step[i]));
+            at.windows[i] = static_cast<int>(ceil_div(at.windows[i] - pixel, stride));
+            at.offset[i] = (pixel + at.offset[i] - first * apart) / stride;
+            at.element_step[i] = -(made.step[i] * apart / stride);
+            at.divisor[i] = 1;
+        }
+        if (is_empty) at.kernel[0] = 0, at.kernel[1] = at.kernel[2] = 1;  // limits of digits are not 0
+        return made;
+    }
 
     WindowSizes with_image_and_windows_exchanged() const {
         return {windows, kernel, image, stride, padding, dilation};

@@ -969,8 +969,8 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
         dweight = reference("embedding_backward", dy, indices, rows=rows, skip=None)
         lines = draw.library.embedding_partials(count, cols) * cols
         yield [
-            Out(dweight), Scratch(lines, draw.accumulator), In(dy), In(order), In(indices[order]),
-            count, cols, rows,
+            Out(dweight), Scratch(lines, draw.accumulator), Scratch(rows, np.int64),
+            Scratch(rows, np.int64), In(dy), In(order), In(indices[order]), count, cols, rows,
         ]  # fmt: skip
 
 

@@ -107,6 +107,20 @@ CONVOLUTIONS: dict[str, tuple[Any, list, dict[str, Any], Counter]] = {
     "two": (F.conv2d, [(2, 16, 6, 5), (8, 16, 3, 3), (8,)], {"padding": 1}, TENSOR),
     "three": (F.conv3d, [(1, 8, 3, 4, 5), (8, 8, 2, 2, 2), (8,)], {}, TENSOR),
     "strides": (F.conv2d, [(2, 8, 9, 8), (8, 8, 3, 3), (8,)], {"stride": (2, 3)}, TENSOR),
+    "strides beyond the kernel": (
+        F.conv2d, [(2, 8, 9, 8), (8, 8, 1, 2), (8,)], {"stride": (2, 3)}, TENSOR,
+    ),
+    "strides and dilation": (
+        F.conv2d, [(2, 8, 12, 11), (8, 8, 3, 3), (8,)],
+        {"stride": (4, 2), "dilation": (2, 3), "padding": (1, 3)}, TENSOR,
+    ),
+    "a stride beyond the image": (
+        F.conv2d, [(2, 8, 3, 5), (8, 8, 3, 3), (8,)], {"stride": 7, "padding": 2}, TENSOR,
+    ),
+    "strides in three": (
+        F.conv3d, [(1, 16, 5, 4, 6), (16, 8, 2, 3, 2), (16,)],
+        {"stride": (2, 2, 3), "padding": 1, "groups": 2}, TENSOR,
+    ),
     "dilation": (F.conv2d, [(1, 8, 9, 8), (8, 8, 3, 2), (8,)], {"dilation": (2, 3)}, TENSOR),
     "few channels": (F.conv2d, [(2, 3, 7, 6), (5, 3, 3, 3), (5,)], {"padding": 1}, TENSOR),
     "groups": (F.conv2d, [(2, 16, 5, 6), (16, 8, 3, 3), (16,)], {"groups": 2}, TENSOR),
@@ -213,7 +227,12 @@ def test_no_array_of_patches_is_made(device: str) -> None:
 @DEVICES
 @DTYPES
 @LAST
-@pytest.mark.parametrize("shape", [(3, 5, 7), (2, 6, 5, 4), (2, 3, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    # (The last ones: channels or pixels in whole packs, of which there are more than a block has.)
+    [(3, 5, 7), (2, 6, 5, 4), (2, 3, 2, 3, 4), (3, 72, 9, 13), (5, 2, 32, 64)],
+    ids=str,
+)
 def test_batch_norm(launched: Counter, shape: tuple, last: bool, dtype: Any, device: str) -> None:
     def norm(x: Any, weight: Any, bias: Any) -> Any:
         return F.batch_norm(x, None, None, weight, bias, training=True)
@@ -259,10 +278,13 @@ POOLS = {
 @DEVICES
 @DTYPES
 @LAST
+@pytest.mark.parametrize("channels", [5, 16])
 @pytest.mark.parametrize("name", POOLS)
-def test_pooling(launched: Counter, name: str, last: bool, dtype: Any, device: str) -> None:
+def test_pooling(
+    launched: Counter, name: str, channels: int, last: bool, dtype: Any, device: str
+) -> None:
     kind = "max_pool" if name in ("max_pool", "ceil_mode") else "avg_pool"
-    agree(POOLS[name], [(2, 5, 9, 8)], device, dtype, last=last)
+    agree(POOLS[name], [(2, channels, 9, 8)], device, dtype, last=last)
     assert launched == {kind: 1, f"{kind}_backward": 1}
 
 

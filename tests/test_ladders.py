@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -223,16 +224,24 @@ def test_a_warp_alone_waits_for_what_it_reads() -> None:
     free = Part(tuple(instruction("FFMA", "R1", f"R{i}") for i in range(2, 6)), False)
     load = Part((instruction("LDG.E", "R8", "R1"),), False)
     programs = [chain], [free], [load, free]
-    alone = [gpu_model._alone(parts, [1, 1][: len(parts)], CASE, H200) for parts in programs]
+    alone = [gpu_model._alone(parts, CASE, H200) for parts in programs]
     assert alone == [4 * H200.latency + 1, 4 + H200.latency, 500 + 1 + 1 + 3 + H200.latency]
 
 
 def test_turns_of_a_loop_are_alike() -> None:
     body = (instruction("FFMA", "R1 R2", "R1"), instruction("LDS", "R1", "R2"))
     loop, rolled_out = Part(body, True), Part(body * 50, False)
-    assert gpu_model._alone([loop], [50], CASE, H200) == gpu_model._alone(
-        [rolled_out], [1], CASE, H200
-    )
+    case = replace(CASE, turns=("", 50))
+    assert gpu_model._alone([loop], case, H200) == gpu_model._alone([rolled_out], case, H200)
+    inner, outer = (replace(i, lines=(("f.cu", n),)) for n, i in enumerate((body[1],) * 2))
+    nested = Part((Part((body[0], inner), True), outer), True)
+    case = replace(CASE, turns={inner.line: 10, outer.line: 5})
+    flat = Part((*(body * 10), outer) * 5, False)
+    assert gpu_model._alone([nested], case, H200) == gpu_model._alone([flat], case, H200)
+    made = gpu_model.predict(kernel(nested), case)
+    assert made.executed == flat.mix()
+    with pytest.raises(ValueError, match="nobody says how often the loop"):
+        gpu_model.predict(kernel(nested), replace(case, turns={}))
 
 
 def test_rates_of_a_queueing_network() -> None:

@@ -120,9 +120,10 @@ _sort_rows = launching(
 )
 _sum_sorted = launching(
     "embedding_backward",
-    "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]; chunks[parts, cols]",
+    "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]; "
+    "chunks[parts, cols], begins[rows], ends[rows]",
     acc="chunks",
-    int64="order sorted",
+    int64="order sorted begins ends",
     asked={"parts": "embedding_partials"},
 )
 

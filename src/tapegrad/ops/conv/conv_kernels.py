@@ -86,8 +86,9 @@ def packed_rows(device: Device, x: Array) -> Any:
     return y
 
 
-def _workspace(device: Device, x: Array, groups: int, m: int, n: int, k: int) -> Any:
-    size = ask(device, "matmul_tensor_workspace", groups, m, n, k, x.itemsize)
+def _workspace(device: Device, function: str, *sizes: int) -> Any:
+    """As many floats as the function says, or None."""
+    size = ask(device, function, *sizes)
     return device.ops["empty"]((size,), float32) if size else None
 
 
@@ -105,11 +106,11 @@ def _convolved(
     y = empty_images(device, shape, x.dtype, last)
     pixels = math.prod(size)
     steps = (shape[1] * pixels, *((shape[1], 1) if last else (1, pixels)))
-    rows, k = shape[0] * pixels, math.prod(kernel) * weight.shape[-1]
+    sizes = (shape[0], groups, channels, filters, *_numbers(x.shape[2:], kernel, size, geometry))
+    workspace = _workspace(device, "convolution_workspace", *sizes, transposed, x.itemsize)
     launch(
-        device, "convolution", x.dtype, y, images.array, weight, bias,
-        _workspace(device, x, groups, rows, filters, k), shape[0], groups, channels, filters,
-        *_numbers(x.shape[2:], kernel, size, geometry), *images.strides, *steps, transposed,
+        device, "convolution", x.dtype, y, images.array, weight, bias, workspace, *sizes,
+        *images.strides, *steps, transposed,
     )  # fmt: skip
     return y
 
@@ -188,10 +189,7 @@ def _convolution_weight_kernel(
         )  # fmt: skip
         return weight
     images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
-    pack = PACK // x.itemsize
-    columns = math.prod(kernel) * (-(-channels // pack) * pack)
-    rows = len(x) * math.prod(out)
-    workspace = _workspace(device, x, groups, filters, columns, rows)
+    workspace = _workspace(device, "convolution_weight_workspace", *sizes, *numbers, x.itemsize)
     arrays = (weight, images.array, gradients.array, workspace)
     launch(
         device, "convolution_weight", x.dtype, *arrays, *sizes, *numbers, *images.strides,
