@@ -51,6 +51,10 @@ for step in range(20):
             dist.broadcast(x, 0)
         elif how == "has another shape":
             dist.all_reduce(tg.ones(11))
+        elif how == "broadcasts another shape":
+            dist.broadcast(tg.ones(11), 0)
     if how == "hangs" and step == at:
         dist.new_group([0, 2])
+    if how == "broadcasts another shape" and step == at and dist.get_rank() != 1:
+        dist.broadcast(x, 0)
     dist.all_reduce(x, dist.ReduceOp.AVG)

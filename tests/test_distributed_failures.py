@@ -57,6 +57,13 @@ def test_without_the_comparison_a_timeout_says_where_ranks_are() -> None:
         assert re.search(words, ended.stderr), ended.stderr
 
 
+@pytest.mark.parametrize("how", ["has another shape", "broadcasts another shape"])
+def test_without_the_comparison_other_sizes_are_refused(how: str) -> None:
+    ended = launch(3, TESTS / "failing_rank.py", how, 7)
+    assert ended.returncode != 0
+    assert re.search(r"there came \d+ bytes from rank \d where \d+ were expected", ended.stderr)
+
+
 def test_ranks_get_each_signal_once() -> None:
     """The terminal's CTRL-C, which goes to the launcher's whole group; and SIGTERM, which goes to
     the launcher alone. The script is a module."""

@@ -68,12 +68,37 @@ class _Requests:
             ) from None
         receives, self._requests, self._receives = self._receives, [], ()
         for (array, rank), status in zip(receives, statuses, strict=False):
-            if (came := status.Get_count(self._mpi.BYTE)) != array.nbytes:  # MPI takes fewer
-                raise DistBackendError(
-                    f"there came {came} bytes from rank {rank} where {array.nbytes} were "
-                    "expected: all ranks must give equal shapes and dtypes"
-                )
+            _compare(rank, status.Get_count(self._mpi.BYTE), array.nbytes)  # MPI takes fewer
         return True
+
+
+class _Collective:
+    """One of MPI's own, which does not look whether all ranks mean as many bytes. So their
+    ``sizes``, those of ``ranks``, go beside the ``data``, and are compared with ``size``."""
+
+    def __init__(
+        self, sizes: tuple[_Requests, Array], ranks: Sequence[int], data: _Requests, size: int
+    ):
+        self._sizes: tuple[_Requests, Array] | None = sizes
+        self._ranks, self._data, self._size = ranks, data, size
+
+    def done(self) -> bool:
+        if self._sizes is not None:
+            pending, sizes = self._sizes
+            if not pending.done():
+                return False
+            self._sizes = None
+            for rank, came in zip(self._ranks, sizes.tolist(), strict=True):
+                _compare(rank, came, self._size)
+        return self._data.done()
+
+
+def _compare(rank: int, came: int, expected: int) -> None:
+    if came != expected:
+        raise DistBackendError(
+            f"there came {came} bytes from rank {rank} where {expected} were expected: all ranks "
+            "must give equal shapes and dtypes"
+        )
 
 
 def _bytes(array: Array) -> Array:
@@ -107,13 +132,22 @@ class MPIBackend(Backend):
         return _Requests(self._mpi, requests, sends, receives=receives)
 
     def broadcast(self, array: Array, root: int, tag: int = 0) -> Pending:
-        return _Requests(self._mpi, [self._communicator.Ibcast(_bytes(array), root)], array)
+        size = np.array([array.nbytes])
+        sizes, data = (
+            _Requests(self._mpi, [self._communicator.Ibcast(_bytes(each), root)], each)
+            for each in (size, array)
+        )
+        return _Collective((sizes, size), [root], data, array.nbytes)
 
     def all_gather(self, own: Array, parts: Array, tag: int = 0) -> Pending:
         if shares(own, parts):  # which MPI refuses
             own = own.copy()
-        request = self._communicator.Iallgather(_bytes(own), _bytes(parts))
-        return _Requests(self._mpi, [request], own, parts)
+        size, of_all = np.array([own.nbytes]), np.empty(self.size, int)
+        sizes, data = (
+            _Requests(self._mpi, [self._communicator.Iallgather(_bytes(a), _bytes(b))], a, b)
+            for a, b in ((size, of_all), (own, parts))
+        )
+        return _Collective((sizes, of_all), range(self.size), data, own.nbytes)
 
     def split(self, ranks: Sequence[int]) -> MPIBackend | None:
         color = 0 if self.rank in ranks else self._mpi.UNDEFINED
