@@ -14,9 +14,11 @@ NUMBERS = 2**28  # some, in all rows together
 ONLY_THESE = """#include "row.cuh"
 #undef LAUNCHER
 #undef LAUNCHER_AS
+#undef LAUNCHER_16_BITS_AS
 #undef FUNCTION
 #define LAUNCHER(...)
 #define LAUNCHER_AS(...)
+#define LAUNCHER_16_BITS_AS(...)
 #define FUNCTION(...)
 """
 # What is hardly ever entered: parts of packs, at the ends of a row or an array, squares out of
@@ -142,7 +144,7 @@ def _activation(function: str, mangled: str, direction: str, read: int) -> Kerne
     return _elements("activation", kernel, (direction, mangled), (read, 1))
 
 
-STEP = "step_kernel<{}, steps::Adam>"
+STEP = "step_kernel<{}, steps::Row<steps::Adam>>"
 ELEMENTS = {
     "relu": _activation("Relu<float>", "Relu", "forward", 1),
     "gelu": _activation("Gelu16", "6Gelu16", "forward", 1),

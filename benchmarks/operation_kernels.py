@@ -19,6 +19,8 @@ HARDLY = (
     ("conv.cu", "} else {  // pixels beside each other"),
     ("conv.cu", "if (bias) {"),
     ("conv.cu", "const int64_t group = row < rows ? 0 : row / rows;"),
+    ("batch_norm.cu", "for (int c = 0; c < count; ++c) "
+     "to[c] = static_cast<const A*>(numbers)[channel + c];"),
     ("windows.cuh", "if (number >> 31) {"),
 )  # fmt: skip
 # What is asked for again and again, or has just been written.

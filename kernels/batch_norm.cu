@@ -114,8 +114,16 @@ struct PerChannel {
     void* numbers;
     bool wide;
     __device__ explicit operator bool() const { return numbers != nullptr; }
-    __device__ A at(int64_t channel) const {
-        return wide ? static_cast<const A*>(numbers)[channel] : to_acc(static_cast<const T*>(numbers)[channel]);
+    // Those of channels that follow each other.
+    template <int count>
+    __device__ void read(A (&to)[count], int64_t channel) const {
+        if (wide) {
+#pragma unroll
+            for (int c = 0; c < count; ++c) to[c] = static_cast<const A*>(numbers)[channel + c];
+        } else {
+#pragma unroll
+            for (int c = 0; c < count; ++c) to[c] = to_acc(static_cast<const T*>(numbers)[channel + c]);
+        }
     }
     __device__ void put(int64_t channel, A value) const {
         if (wide) {
@@ -171,13 +179,14 @@ __global__ void __launch_bounds__(threads, blocks_at_a_time<T, Lies>)
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
             read_line(held[i], x + from.at(image, pixel, channel));
         });
-        A mean[channels], rest[channels], scale[channels], shift[channels];
+        A mean[channels], rest[channels], scale[channels], factors[channels], shift[channels] = {};
         norm.find(mean, rest, scale, span, of.channels);
         if (!span.inside) continue;
+        if (bias) bias.read(shift, channel);
+        if (weight) {
+            weight.read(factors, channel);
 #pragma unroll
-        for (int c = 0; c < channels; ++c) {
-            if (weight) scale[c] *= weight.at(channel + c);
-            shift[c] = bias ? bias.at(channel + c) : A(0);
+            for (int c = 0; c < channels; ++c) scale[c] *= factors[c];
         }
         span.each(of, [&](int i, int64_t image, int64_t pixel) {
             A values[width];
@@ -273,9 +282,11 @@ __global__ void __launch_bounds__(threads, blocks_at_a_time<T, Lies>)
         A mean[channels], rest[channels], rstd[channels], scale[channels], shift[channels], slope[channels];
         norm.find(mean, rest, rstd, span, of.channels);
         if (!span.inside) continue;
+        A factors[channels];
+        if (weight) weight.read(factors, channel);
 #pragma unroll
         for (int c = 0; c < channels; ++c) {
-            scale[c] = weight ? rstd[c] * weight.at(channel + c) : rstd[c];
+            scale[c] = weight ? rstd[c] * factors[c] : rstd[c];
             shift[c] = sums[channel + c] / A(of.count());
             slope[c] = sums[of.channels + channel + c] / A(of.count());
         }
