@@ -71,6 +71,17 @@ def test_arithmetic_reads_arrays_wherever_they_lie(
     assert launched == [f"{name}_float32"] * joined, "without a kernel, or by more than one"
 
 
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
+def test_a_number_keeps_the_sign_of_zero(name: str) -> None:
+    x = np.array([1, -1, 0, -0.0, np.inf, -np.inf], np.float32)
+    for a, b in ((x, -0.0), (-0.0, x)):
+        with np.errstate(all="ignore"):
+            y, expected = EMULATED.ops[name](a, b), PLAIN[name](a, b)
+        np.testing.assert_array_equal(y, expected)
+        real = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(y)[real], np.signbit(expected)[real])
+
+
 @pytest.mark.parametrize("layout", ["alike", "a row", "images that lie differently"])
 def test_gradients_are_added_in_place(layout: str, launched: list[str]) -> None:
     total, x = (np.copy(v, order="K") for v in LAYOUTS[layout])

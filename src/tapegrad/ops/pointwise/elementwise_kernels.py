@@ -51,9 +51,9 @@ def _compute(device: Device, name: str, y: Array, a: Any, b: Any) -> Any:
     told = _dense(y.size, 3) if all(alike) else _told(y, a, b)
     if told is None:
         return NotImplemented
-    given = [(x, 0.0) if hasattr(x, "flags") else (None, float(x)) for x in (a, b)]
-    (left, number), (right, other) = given
-    launch(device, name, y.dtype, y, left, right, *told, number + other)
+    number = next((float(x) for x in (a, b) if not hasattr(x, "flags")), 0.0)
+    left, right = [x if hasattr(x, "flags") else None for x in (a, b)]
+    launch(device, name, y.dtype, y, left, right, *told, number)
     return y
 
 
