@@ -99,12 +99,15 @@ class Prepared:
         self.tables: dict[Any, Any] = {}
         self.places: list[int] = []
         self.numbers: dict[Any, list[float]] = {}
-        self.recording, self.latest = capturing(), self
+        self.recording = capturing()
+        # Of a recording, what was prepared for the latest replay. (Not itself at first: in a circle
+        # it would stay, with its memory, until the garbage collector comes.)
+        self.replayed: Prepared | None = None
         self._blocks: dict[tuple[Any, int], Any] = {}
 
     def slot(self, dtype: Any) -> Any:
-        """Of the recording, an element that has in each replay what ``latest`` has as the last
-        number that there is now."""
+        """Of the recording, an element that has in each replay what was prepared for that as
+        the last number that there is now."""
         assert self.recording is not None
         block, place = divmod(len(self.numbers[dtype]) - 1, _BLOCK)
         if (dtype, block) not in self._blocks:
@@ -114,7 +117,7 @@ class Prepared:
 
     def _later(self, dtype: Any, start: int) -> np.ndarray:
         numbers = np.ones(_BLOCK, dtype)
-        found = self.latest.numbers[dtype][start : start + _BLOCK]
+        found = (self.replayed or self).numbers[dtype][start : start + _BLOCK]
         numbers[: len(found)] = found
         return numbers
 

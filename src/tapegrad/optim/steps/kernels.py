@@ -83,7 +83,7 @@ def record_step(
                 "was recorded, or the step takes another way, as with a weight decay that was 0: "
                 "change tensors in place, or record the step again"
             )
-        prepared.latest = latest
+        prepared.replayed = latest
         latest.count()
         return partial(_put_back, states, before)
 
@@ -104,7 +104,7 @@ def _put_back(states: list[dict[str, Any]], before: list[dict[str, Any]]) -> Non
 
 
 def _words_of(prepared: Prepared, key: Any) -> np.ndarray:
-    return prepared.latest.tables[key].words()
+    return (prepared.replayed or prepared).tables[key].words()
 
 
 def _launch_step(name: str) -> None:
