@@ -1,5 +1,6 @@
 """Gradients of another dtype than their leaf's: float32 ones of 16-bit parameters."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,44 @@ def test_hooks_and_gradients_of_gradients_see_it() -> None:
     assert first.dtype == tg.float32
     assert p.grad is not None
     assert p.grad.tolist() == [3 + 6] * 2
+
+
+def test_leaves_that_are_switched_off_for_a_while_keep_it_and_their_hooks() -> None:
+    p = tg.ones(2, dtype=tg.bfloat16).requires_grad_()
+    p.grad_dtype = tg.float32
+    seen: list[Any] = []
+    p.register_hook(lambda g: seen.append(g.dtype))
+    for _ in range(2):
+        p.requires_grad_(False)
+        assert p.grad_dtype == tg.float32
+        p.requires_grad_(True)
+        (p * 3).sum().backward()
+    assert seen == [tg.float32] * 2
+    assert p.grad is not None
+    assert (p.grad.dtype, p.grad.tolist()) == (tg.float32, [6.0] * 2)
+
+
+def test_leaves_that_become_another_while_switched_off() -> None:
+    kept, own = layer("cpu").bfloat16(), layer("cpu").bfloat16()
+    kept.weight.grad_dtype = tg.float32
+    for model, expected in ((kept, tg.float32), (own, tg.float16)):
+        model.requires_grad_(False)
+        model.half()
+        assert model.weight.grad_dtype == expected
+        model.requires_grad_(True)
+        model(tg.ones(1, 6, dtype=tg.float16)).sum().backward()
+        assert model.weight.grad.dtype == model.weight.grad_dtype == expected
+
+
+@pytest.mark.parametrize("make", [tg.Tensor.clone, nn.Parameter])
+def test_deep_copies_have_it(make: Any) -> None:
+    p = make(tg.ones(2, dtype=tg.bfloat16)).requires_grad_()
+    p.grad_dtype = tg.float32
+    p.sum().backward()
+    copied = deepcopy(p)
+    copied.sum().backward()
+    assert copied.grad is not None
+    assert copied.grad_dtype == copied.grad.dtype == tg.float32
 
 
 def test_what_it_may_not_be() -> None:

@@ -72,5 +72,8 @@ else:
 
 
 FIELDS = frozenset(
-    ("_array", "_device", "_node", "_grad", "_storage", "_base", "_retains_grad", "_aliased")
+    (
+        *("_array", "_device", "_node", "_grad", "_storage", "_base", "_retains_grad"),
+        *("_aliased", "_resting"),
+    )
 )

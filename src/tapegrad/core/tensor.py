@@ -175,6 +175,7 @@ class Tensor(_Base):
     _array: Any
     _device: Device
     _node: Any  # the Node that made this tensor, or its Leaf; None: requires no grad
+    _resting: Leaf | None = None  # what _node was before requires_grad was switched off
     _grad: Tensor | None
     _storage: Storage | None
     _retains_grad: bool
@@ -354,7 +355,13 @@ class Tensor(_Base):
                 )
             return self
         if requires_grad != self.requires_grad:  # else a graph may lead to the Leaf there is
-            self._node = Leaf(self) if requires_grad else None
+            if not requires_grad:
+                self._resting, self._node = self._node, None
+            elif self._resting is None:
+                self._node = Leaf(self)
+            else:  # with its hooks and its gradient's dtype
+                self._node = self._resting
+                self._renew_leaf()
         return self
 
     @property
@@ -417,7 +424,8 @@ class Tensor(_Base):
         """
         if not self.is_leaf:
             raise RuntimeError("[grad_dtype] only leaves have one: set it where the tensor is made")
-        return self.dtype if self._node is None else self._node.dtype
+        leaf = self._resting if self._node is None else self._node
+        return self.dtype if leaf is None or leaf.dtype == leaf.of else leaf.dtype
 
     @grad_dtype.setter
     def grad_dtype(self, value: Any) -> None:
@@ -679,7 +687,10 @@ class Tensor(_Base):
         result.__dict__.update(deepcopy(self._attributes(), memo))
         if self._copies_grad:
             result._grad = deepcopy(self._grad, memo)
-        return result.requires_grad_(self.requires_grad)
+        result.requires_grad_(self.requires_grad)
+        if type(self._node) is Leaf:
+            result._node.dtype = self._node.dtype
+        return result
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """For pickle: a leaf, without its gradient. Tensors that share memory and are pickled
