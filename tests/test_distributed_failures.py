@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 
 import pytest
 from launched import TESTS, begin, launch, needs_mpi
 
+from tapegrad.distributed import starting
+from tapegrad.distributed.environment import Place
 from tapegrad.distributed.launch import find_mpiexec, is_openmpi
 
 needs_mpi()
@@ -79,3 +82,20 @@ def test_ranks_get_each_signal_once() -> None:
         said += lines
         assert started.wait() == 0
     assert said.count("SIGINT+SIGTERM\n") == 2, said
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_the_clock_of_the_start_does_not_wait_for_what_was_forked_meanwhile() -> None:
+    """Which has the pipe to the clock, too."""
+    reads, writes = os.pipe()
+    with starting.limited(Place(0, 2, 0), 3600):
+        child = os.fork()
+        if child == 0:
+            os.close(writes)
+            select.select([reads], [], [], 60)
+            os._exit(0)
+    ended, _ = os.waitpid(child, os.WNOHANG)
+    os.close(writes)
+    os.close(reads)
+    assert ended == 0
+    os.waitpid(child, 0)

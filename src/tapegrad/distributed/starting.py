@@ -26,8 +26,11 @@ def limited(place: Place, seconds: float) -> Iterator[None]:
     numbers = place.rank, place.world_size, seconds, os.getpid()
     command = [sys.executable, "-S", __file__, *map(str, numbers)]
     # In a session of its own: the terminal's CTRL-C is not for it.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as clock:
+        try:
+            yield
+        finally:
+            clock.kill()  # what was forked meanwhile may hold the pipe open
 
 
 def _end(rank: int, size: int, seconds: float, process: int) -> None:
