@@ -54,11 +54,11 @@ class Rank:
             raise RuntimeError(f"the function has ended with status {ended.code}") from None
 
     def progress(self) -> tuple[int, str]:
-        """How many calls of the others the function has begun, and where it is; nothing, where it
-        waits in one, which has its own time limit."""
+        """How many calls of the others the function has begun, and where it is; nothing, before
+        it begins, and where it waits in a call, which has its own time limit."""
         frame = sys._current_frames().get(self._thread)
         if frame is None:
-            return calls(), "was about to begin"
+            return calls(), ""
         at = traceback.extract_stack(frame)[-1]
         return calls(), "" if waits() else f"was in {at.name}, line {at.lineno} of {at.filename}"
 
