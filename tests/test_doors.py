@@ -426,10 +426,13 @@ def test_matmul() -> None:
     assert_alike("bmm", [cube], {"mat2": other})
     vectors = [made((4,)), made((4,), seed=1).requires_grad_(), made((3,)), made((4,), tg.float16)]
     others = [made((4, 3)).requires_grad_(), made((4, 4)).T, cube, made(()), made((0,))]
-    for x in [*vectors, *others]:
-        for y in [*vectors, *others]:
+    thin = [made((1, 4)), made((4, 1)), made((8,))[::2], made((3, 8))[:, ::2], made((4, 0)).mT]
+    for x in [*vectors, *others, *thin]:
+        for y in [*vectors, *others, *thin]:
             for name in ("matmul", "mv", "dot", "outer"):
                 assert_alike(name, [x, y], {})
+                with tg.no_grad():
+                    assert_alike(name, [x, y], {})
     assert_alike("mv", [others[1]], {"vec": vectors[1]})
     assert_alike("outer", [vectors[1]], {"vec2": vectors[0]})
     assert_alike("matmul", [made((2, 2))], {"other": made((2, 2))})

@@ -324,6 +324,12 @@ bool own_storage(Tensor* tensor) {
     return tensor->storage;
 }
 
+bool leave_viewed(PyObject* tensor) {
+    Tensor* viewed = as_tensor(tensor);
+    return own_storage(viewed) &&
+           (viewed->aliased || add_alias(reinterpret_cast<Storage*>(viewed->storage), tensor));
+}
+
 bool note_change(Tensor* tensor, PyObject* op) {
     return own_storage(tensor) && Ref(change(tensor->storage, op));
 }

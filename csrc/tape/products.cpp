@@ -94,6 +94,19 @@ PyObject* product(Door& door, PyObject* first, PyObject* second) {
     if (!do_multiply_vector(door, first, second)) {
         return nullptr;
     }
+    if (column && PyArray_NDIM(a) == 2 && PyArray_ISCARRAY_RO(a) && PyArray_ISCARRAY_RO(b)) {
+        Used& used = door.used[0];
+        Operands operands(*used.caller);
+        PyObject* const tensors[] = {first, second};
+        if (!operands.read(tensors)) {
+            return nullptr;
+        }
+        // Nothing is recorded: the column and the result that is one need not be made.
+        if (!operands.wanted && is_small_product(PyArray_SIZE(a), 1) && used.runs_body(operands.device)) {
+            Ref value(multiply_matrices(operands.values[0], operands.values[1]));
+            return value && leave_viewed(second) ? finish(operands, std::move(value), nullptr, nullptr) : nullptr;
+        }
+    }
     Used& reshape = door.used[1];
     Ref left = row ? Ref(with_one(reshape, first, 0, true)) : Ref::to(first);
     Ref right = column ? Ref(with_one(reshape, second, 1, true)) : Ref::to(second);

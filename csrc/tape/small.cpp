@@ -2,6 +2,7 @@
 // another way than NumPy, so that it makes no difference which of the two computes.
 #include "tape.h"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -112,11 +113,16 @@ PyObject* numpy_function(const char* name) {
     return module ? PyObject_GetAttrString(module, name) : nullptr;
 }
 
-// Whether BLAS multiplies both as they lie, however the product is asked for.
-bool is_plain_matrix(PyObject* object) {
-    PyArrayObject* array = as_array(object);
-    return PyArray_NDIM(array) == 2 && (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) &&
-           PyArray_DIM(array, 0) > 1 && PyArray_DIM(array, 1) > 1;
+// Whether BLAS multiplies both as they lie, and by the same routine, however the product is asked for:
+// matrices, of which one may be a row or a column; a matrix and a vector.
+bool are_plain(PyArrayObject* left, PyArrayObject* right) {
+    const auto lies = [](PyArrayObject* x) { return PyArray_ISCARRAY_RO(x) || PyArray_ISFARRAY_RO(x); };
+    const int of_right = PyArray_NDIM(right);
+    if (PyArray_NDIM(left) != 2 || of_right < 1 || of_right > 2 || !lies(left) || !lies(right)) {
+        return false;
+    }
+    const npy_intp columns = of_right == 1 ? 1 : PyArray_DIM(right, 1);
+    return PyArray_DIM(left, 1) > 1 && std::max(PyArray_DIM(left, 0), columns) > 1;
 }
 
 }  // namespace
@@ -277,7 +283,7 @@ PyObject* keep_between(PyObject* x, double low, double high, PyObject* g) {
 
 PyObject* multiply_matrices(PyObject* a, PyObject* b) {
     static PyObject *const dot = numpy_function("dot"), *const matmul = numpy_function("matmul");
-    PyObject* const function[] = {is_plain_matrix(a) && is_plain_matrix(b) ? dot : matmul, a, b};
+    PyObject* const function[] = {are_plain(as_array(a), as_array(b)) ? dot : matmul, a, b};
     return function[0] ? call_quietly(function, 2).release() : nullptr;
 }
 

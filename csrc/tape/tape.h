@@ -240,6 +240,7 @@ bool is_recording();
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
 bool own_storage(Tensor* tensor);                  // has one from now on; false with an error
+bool leave_viewed(PyObject* tensor);               // with a storage that lists it, as a view leaves it
 bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 

@@ -74,14 +74,13 @@ void write(float* __restrict y, const Distances<A>& distances, A rstd, const flo
         for (int64_t i = 0; i < count; ++i) {
             y[i] = float(distances(i) * rstd);
         }
-    } else {
+    } else if (bias == nullptr) {
         for (int64_t i = 0; i < count; ++i) {
             y[i] = float(distances(i) * rstd * A(weight[i]));
         }
-    }
-    if (bias != nullptr) {
+    } else {
         for (int64_t i = 0; i < count; ++i) {
-            y[i] += bias[i];
+            y[i] = float(distances(i) * rstd * A(weight[i]) + A(bias[i]));
         }
     }
 }

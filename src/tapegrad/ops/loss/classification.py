@@ -271,7 +271,7 @@ def cross_entropy(
     rows = input.unsqueeze(0) if input.ndim == 1 else input
     if rows.ndim > 2:
         rows = rows.movedim(1, -1).reshape(math.prod(wanted), shape[1])
-    labels = to_dtype(target.reshape(-1), np.int64)
+    labels = to_dtype(wrap(target._array.reshape(-1), target._device), np.int64)
     narrow = is_low_precision(input.dtype)  # gradients are not divided before they are scaled
     losses = _cross_entropy(
         rows,
