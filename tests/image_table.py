@@ -147,11 +147,12 @@ def convolution_call(draw: Draw, how: Convolution, transposed: bool, bias: bool)
     per_group = [given.shape[1] // groups, y.shape[1] // groups]
     numbers = how.numbers
     numbers[:3], numbers[6:9] = given.shape[2:], windows
-    product = (groups, 1, how.n * math.prod(windows), per_group[1], math.prod(rows.shape[2:]))
+    sizes = (how.n, groups, *per_group, *numbers)
     return [
         Out(as_stored(y, how.last)), In(images, 16), In(rows, 16),
-        None if shift is None else In(shift), workspace(draw, product), how.n, groups, *per_group,
-        *numbers, *strides_of(images), *layout_of(y.shape, how.last), transposed,
+        None if shift is None else In(shift),
+        workspace(draw, "convolution_workspace", *sizes, transposed), *sizes,
+        *strides_of(images), *layout_of(y.shape, how.last), transposed,
     ]  # fmt: skip
 
 
@@ -185,11 +186,11 @@ def convolution_weight(draw: Draw) -> Iterator[Call]:
         y = reference("convolution_weight", x, dy, kernel=how.kernel, geometry=how.geometry)
         images, gradients = rows_of_channels(x, how.gap), rows_of_channels(dy, how.gap)
         channels, filters = how.channels // how.groups, how.filters // how.groups
-        columns = math.prod(how.kernel) * -(-channels // (16 // x.itemsize)) * (16 // x.itemsize)
-        product = (how.groups, 1, filters, columns, how.n * math.prod(how.out))
+        sizes = (how.n, how.groups, channels, filters, *how.numbers)
         yield [
-            Out(y), In(images, 16), In(gradients, 16), workspace(draw, product), how.n, how.groups,
-            channels, filters, *how.numbers, *strides_of(images), gradients.shape[-1],
+            Out(y), In(images, 16), In(gradients, 16),
+            workspace(draw, "convolution_weight_workspace", *sizes), *sizes,
+            *strides_of(images), gradients.shape[-1],
         ]  # fmt: skip
 
 

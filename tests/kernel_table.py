@@ -409,15 +409,21 @@ def matmul_tensor_call(
         c = reference(name, c, beside)
     shift, beside = (None if x is None else In(x) for x in (shift, beside))
     return [
-        Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside, workspace(draw, size),
+        Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside,
+        sums_of_product(draw, size),
         *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b, finish,
     ]  # fmt: skip
 
 
-def workspace(draw: Draw, size: Sequence[int]) -> Scratch | None:
-    outer, inner, m, n, k = size
-    needed = draw.library.matmul_tensor_workspace(outer * inner, m, n, k, draw.dtype.itemsize)
+def workspace(draw: Draw, function: str, *sizes: int) -> Scratch | None:
+    """As many floats as the function says."""
+    needed = getattr(draw.library, function)(*sizes, draw.dtype.itemsize)
     return Scratch(needed, np.float32) if needed else None
+
+
+def sums_of_product(draw: Draw, size: Sequence[int]) -> Scratch | None:
+    outer, inner, m, n, k = size
+    return workspace(draw, "matmul_tensor_workspace", outer * inner, m, n, k)
 
 
 IN_16_BITS = ("float16", "bfloat16")
@@ -464,7 +470,7 @@ def matmul_tensor_wide(draw: Draw) -> Iterator[Call]:
         for layout in LAYOUTS:
             (a, b), c = products(draw, size, layout)
             yield [
-                Out(c, np.float32), a, b, workspace(draw, size),
+                Out(c, np.float32), a, b, sums_of_product(draw, size),
                 *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b,
             ]  # fmt: skip
     size = (2, 1, 129, 257, 40)

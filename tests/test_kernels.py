@@ -25,12 +25,14 @@ from kernel_checks import again, check
 from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Table, Update, numpy_dtype, place_of
 
 import tapegrad as tg
+from tapegrad import _build
 from tapegrad.core import devices, kernels
 from tapegrad.custom.guarded import CANARY, PLACES, GuardedPages
 
 SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
 if kernels.chosen_schedule() is not None:  # from outside: that in which a test failed
     SCHEDULES = (kernels.chosen_schedule(),)
+KERNELS = _build.source_root() / "kernels"
 
 
 # ---- memory whose neighbourhood is watched ----
@@ -386,3 +388,41 @@ print(hasattr(loaded, "marked"), loaded.build_info() == installed.build_info())
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.stdout == "False True\n", done.stderr
+
+
+# ---- more elements than an index of 32 bits counts (test_large.py runs some) ----
+
+NARROWING = """
+#include "device.cuh"
+template <class T> __global__ void copy_kernel(T* y, const T* x, int64_t n) {
+    const int i = global_thread();
+    if (i < n) y[i] = x[i];
+}
+template <class T> void copied(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    LAUNCH(copy_kernel<T>, 1, 32, 0, stream, y, x, n);
+}
+LAUNCHER(copied);
+"""
+
+
+def narrowed(file: Path) -> str:
+    """Where numbers become ones of fewer bits without a cast, as g++ tells it."""
+    cxx = _build.find_cxx()
+    if cxx is None or cxx.is_clang:
+        pytest.skip("g++ tells of conversions in templates that are launched")
+    flags = "-std=c++17 -fsyntax-only -Wconversion -Wno-sign-conversion -Wno-float-conversion"
+    command = [*cxx.command, *flags.split(), f"-I{KERNELS}", "-x", "c++", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("file", sorted(KERNELS.glob("*.cu")), ids=lambda file: file.name)
+def test_no_index_of_64_bits_is_cut_without_a_cast(file: Path) -> None:
+    assert narrowed(file) == ""
+
+
+def test_an_index_that_is_cut_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "narrowing.cu"
+    file.write_text(NARROWING)
+    assert "may change value" in narrowed(file)
