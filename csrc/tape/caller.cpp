@@ -297,13 +297,20 @@ bool is_recording() {
     return recording == Py_True;
 }
 
-bool is_numpys(Caller& caller, PyObject* device) {
+Ref implementation_on(Caller& caller, PyObject* device) {
     Ref found = Ref::to(PyDict_GetItemWithError(caller.implementations, device));
-    if (!found && caller.compute) {  // the function in place does not run the primitive, which would
+    if (!found && !PyErr_Occurred()) {
         static PyObject* const look_up = function_of("tapegrad.core.caller", "_implementation");
         Ref name(PyObject_GetAttrString(caller.declared, "name"));
         found = look_up && name ? call(look_up, name, device, caller.implementations) : Ref();
     }
+    return found;
+}
+
+bool is_numpys(Caller& caller, PyObject* device) {
+    // Where the function in place runs the primitive, that has looked it up.
+    Ref found = caller.compute ? implementation_on(caller, device)
+                               : Ref::to(PyDict_GetItemWithError(caller.implementations, device));
     if (found) {
         look_at(caller, found);
     }

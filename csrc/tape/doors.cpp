@@ -154,15 +154,16 @@ PyObject* list_doors() {
 }
 
 bool Used::runs_body(PyObject* device) {
-    PyObject* implementation = PyDict_GetItemWithError(caller->implementations, device);
-    if (!implementation || implementation == accepted) {
-        return implementation;
+    // Looked up here, too: what a door stands for need not call all that the door uses.
+    Ref implementation = implementation_on(*caller, device);
+    if (!implementation || implementation.object == accepted) {
+        return bool(implementation);
     }
     Ref runs = body_of(implementation);
     if (runs.object != body) {
         return false;
     }
-    Py_XSETREF(accepted, Py_NewRef(implementation));
+    Py_XSETREF(accepted, implementation.release());
     return true;
 }
 
@@ -180,7 +181,7 @@ bool are_combined(Door& door, std::initializer_list<PyObject*> tensors) {
         }
     }
     return std::all_of(std::begin(door.used), std::end(door.used), [=](const Used& used) {
-        return !used.caller || PyDict_GetItemWithError(used.caller->implementations, device);
+        return !used.caller || implementation_on(*used.caller, device);
     });
 }
 

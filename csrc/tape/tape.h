@@ -238,6 +238,7 @@ bool is_recording();
 // user's line else, past the filter for tapegrad's own. ``function``: what is called, then one or two
 // arguments. Null with an error.
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
+Ref implementation_on(Caller& caller, PyObject* device);  // looked up, if no call has done so
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
 bool own_storage(Tensor* tensor);                  // has one from now on; false with an error
 bool leave_viewed(PyObject* tensor);               // with a storage that lists it, as a view leaves it
