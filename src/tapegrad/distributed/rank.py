@@ -83,14 +83,18 @@ def main() -> int:
     """Start the child, wait, and return what status it has ended with."""
     rank, (reads, word) = _name_rank(), os.pipe()
     note(rank, STARTED)
+    numbers = signal.SIGINT, signal.SIGTERM
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # until the parent has its own handlers
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
         os.close(reads)
         _child(sys.argv[1:], rank, word)
     os.close(word)
     sent = set()  # mpiexec sends signals to the child, too
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         signal.signal(number, lambda number, frame: sent.add(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     said = os.read(reads, 1)
