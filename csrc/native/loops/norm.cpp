@@ -70,13 +70,17 @@ void write(float* __restrict y, const Distances<A>& distances, A rstd, const flo
         }
         return;
     }
-    if (weight == nullptr) {
+    if (weight == nullptr && bias == nullptr) {
         for (int64_t i = 0; i < count; ++i) {
             y[i] = float(distances(i) * rstd);
         }
     } else if (bias == nullptr) {
         for (int64_t i = 0; i < count; ++i) {
             y[i] = float(distances(i) * rstd * A(weight[i]));
+        }
+    } else if (weight == nullptr) {
+        for (int64_t i = 0; i < count; ++i) {
+            y[i] = float(distances(i) * rstd + A(bias[i]));
         }
     } else {
         for (int64_t i = 0; i < count; ++i) {

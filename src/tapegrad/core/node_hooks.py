@@ -26,19 +26,19 @@ class Aside:
 
 
 class _Place:
-    """Stands for an edge before a rule, which asks for no more than its shape."""
+    """Stands for an edge before a rule, which asks for no more than its shape and dtype."""
 
-    __slots__ = ("index", "shape")
+    __slots__ = ("dtype", "index", "shape")
 
-    def __init__(self, index: int, shape: tuple[int, ...]):
-        self.index, self.shape = index, shape
+    def __init__(self, index: int, edge: Any):
+        self.index, self.shape, self.dtype = index, edge.shape, edge.dtype
 
 
 class Caught:
     """Takes what a rule makes for each edge, in the engine's place."""
 
     def __init__(self, edges: tuple):
-        self.places = tuple([e if e is None else _Place(i, e.shape) for i, e in enumerate(edges)])
+        self.places = tuple([e if e is None else _Place(i, e) for i, e in enumerate(edges)])
         self.gradients: list[Any] = [None] * len(edges)
 
     def __call__(self, place: _Place, gradient: Any) -> None:
