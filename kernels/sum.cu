@@ -4,8 +4,8 @@
 // follow each other in memory. Threads lie as memory does: where what is kept has its elements beside each other, 8
 // threads have one sum, and neighbours neighbouring sums; else a warp has a sum of few numbers, and a block one of
 // many. Few long sums are cut into chunks, which a second launch adds up. Each order is fixed: the same bits in every
-// run. 16 bits are added up in float32, the others in float64: so a mean of numbers near the end of the range is
-// found, too.
+// run. float16 is added up in float32, the others in float64: so a mean of numbers near the end of their range is
+// found, too. (Of float64, a mean is not asked of this kernel.)
 #include <algorithm>
 
 #include "reduce.cuh"
@@ -17,7 +17,7 @@ constexpr int held = 8;  // numbers that a thread asks for before it adds the fi
 constexpr int beside = 8;  // threads of a sum, where neighbours have neighbouring sums
 
 template <class T>
-using total_t = typename std::conditional<sizeof(T) == 2, float, double>::type;
+using total_t = typename std::conditional<std::is_same<T, half>::value, float, double>::type;
 
 // Sizes, and steps along them in elements.
 struct Sums {

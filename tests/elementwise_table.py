@@ -131,6 +131,6 @@ def sums(draw: Draw) -> Iterator[Call]:
         y = strided(wide(x), sizes, steps).sum(axis=(2, 3)) / divisor
         told = (*kept, *kept_steps, *added, *added_steps)
         chunks = draw.library.sum_chunks(*told)
-        wider = "float32" if draw.dtype.itemsize == 2 else "float64"
+        wider = "float32" if draw.dtype.name == "float16" else "float64"
         parts = Scratch(chunks * y.size, np.dtype(wider)) if chunks > 1 else None
         yield [Out(y), parts, In(x), *told, divisor]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import float32, float64
+from tapegrad.core.dtypes import float16, float32, float64
 from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.memory import Array, joined_dimensions, layout_of
 
@@ -18,6 +18,8 @@ def _sum_kernel(device: Device, x: Array, *, axis: Any, keepdims: bool) -> Any:
 
 @kernel("mean", contiguous="")
 def _mean_kernel(device: Device, x: Array, *, axis: Any, keepdims: bool) -> Any:
+    if x.dtype == float64:  # the sum may be infinite where the mean is not
+        return NotImplemented
     over = _dimensions(x, axis)
     return _divided_sum(device, x, over, keepdims, math.prod([x.shape[i] for i in over]))
 
@@ -41,7 +43,7 @@ def _divided_sum(
     empty, kept = device.ops["empty"], [n for i, n in enumerate(x.shape) if i not in axis]
     y = empty(tuple(kept), x.dtype)
     chunks = ask(device, "sum_chunks", *told)
-    wide = float32 if x.itemsize == 2 else float64
+    wide = float32 if x.dtype == float16 else float64
     parts = empty((chunks, y.size), wide) if chunks > 1 else None
     launch(device, "sum", x.dtype, y, parts, x, *told, float(divisor))
     if not keepdims:
