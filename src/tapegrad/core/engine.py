@@ -139,7 +139,7 @@ def _visit(
         elif create_graph:
             pending[edge] = have + gradient
         else:  # an array that nobody else can see is the engine's own
-            own = getrefcount(have) == _HELD_TWICE and have.base is None
+            own = getrefcount(have) == _HELD_TWICE and getattr(have, "base", have) is None
             pending[edge] = _sum_of(xp, have, gradient, own)
 
     def push(reached: Node) -> None:
