@@ -209,8 +209,8 @@ def test_each_optimizer_reads_its_numbers_anew(name: str, way: str, device: str)
     assert repr(found[0][1]) == repr(found[1][1])
 
 
-def test_steps_without_a_kernel_that_take_another_way_are_refused(device: str) -> None:
-    p = nn.Parameter(tg.ones(2, 3, device=device).t())
+def descending(p: nn.Parameter) -> tuple[optim.Optimizer, Any]:
+    """An optimizer of p, and a recorded step of it that was called three times."""
     optimizer = optim.SGD([p], lr=0.5)
 
     def step() -> None:
@@ -218,9 +218,15 @@ def test_steps_without_a_kernel_that_take_another_way_are_refused(device: str) -
         p.sum().backward()
         optimizer.step()
 
-    call = make_graphed_step(step, warmup=1, device=device)
+    call = make_graphed_step(step, warmup=1, device=p.device)
     for _ in range(3):
         call()
+    return optimizer, call
+
+
+def test_steps_without_a_kernel_that_take_another_way_are_refused(device: str) -> None:
+    p = nn.Parameter(tg.ones(2, 3, device=device).t())
+    optimizer, call = descending(p)
     optimizer.param_groups[0]["weight_decay"] = 0.1
     with pytest.raises(CaptureError, match="another way, as with a weight decay that was 0"):
         call()
@@ -289,16 +295,7 @@ def test_random_numbers_follow_the_generator(device: str) -> None:
 
 def test_options_of_a_state_that_is_loaded_are_read(device: str) -> None:
     p = nn.Parameter(tg.tensor([1.0, 2.0], device=device))
-    optimizer = optim.SGD([p], lr=0.5)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        p.sum().backward()
-        optimizer.step()
-
-    call = make_graphed_step(step, warmup=1, device=device)
-    for _ in range(3):
-        call()
+    optimizer, call = descending(p)
     state = optimizer.state_dict()
     state["param_groups"][0]["lr"] = 0.0
     optimizer.load_state_dict(state)
