@@ -86,6 +86,8 @@ def test_every_case_is_right_and_timed(device, dtypes, monkeypatch):
                                 for t in types}  # fmt: skip
         if device == "cpu" and row.primitive in native.names():
             assert row.kernel is not None, row.case  # a loop may decline what is tiny
+        elif registered and (row.primitive, row.dtype) == ("mean", "float64"):
+            assert row.kernel is False  # composed: its sum may be infinite where it is not
         else:
             assert row.kernel is (True if registered else None), row.case
 
