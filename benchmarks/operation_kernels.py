@@ -18,6 +18,7 @@ HARDLY = (
      "(of_.causal && column > row)) return -INFINITY;"),
     ("conv.cu", "} else {  // pixels beside each other"),
     ("conv.cu", "if (bias) {"),
+    ("conv.cu", "if (relu) {"),
     ("conv.cu", "const int64_t group = row < rows ? 0 : row / rows;"),
     ("batch_norm.cu", "for (int c = 0; c < count; ++c) "
      "to[c] = static_cast<const A*>(numbers)[channel + c];"),

@@ -37,6 +37,7 @@ struct Pixels {
     static constexpr int size = Pack<T>::size;
     T* y;
     const T* bias;  // of all groups' channels, or null
+    bool relu;  // of sums and bias
     int64_t rows, channels;  // of a group
     int64_t channel_stride;
     PixelGrid grid;
@@ -56,6 +57,10 @@ struct Pixels {
             for (int i = 0; i < 8; ++i) {
                 if (first + i < channels) values[i] += to_acc(bias[group * channels + first + i]);
             }
+        }
+        if (relu) {
+#pragma unroll
+            for (int i = 0; i < 8; ++i) values[i] = activation::Relu<float>().value(values[i]);
         }
 #pragma unroll
         for (int part = 0; part < 8; part += size) {
@@ -232,7 +237,7 @@ int64_t convolution_weight_workspace(int64_t batch, int64_t groups, int64_t chan
 }
 FUNCTION(convolution_weight_workspace);
 
-// y = x * weight + bias: for each of `batch` images and each window, groups of `filters` results from groups of
+// y = x * weight + bias, or relu of that: for each of `batch` images and each window, groups of `filters` results from groups of
 // `channels` channels. x's strides are of images, depth, height and width, in elements and multiples of 16
 // bytes; y's of images, pixels and channels. weight: [groups, filters, kernel, channels] with channels padded
 // by zeros to whole packs. transposed: y is the gradient of what a convolution got, and x that of its result;
@@ -240,7 +245,7 @@ FUNCTION(convolution_weight_workspace);
 template <class T>
 void convolution(T* y, const T* x, const T* weight, const T* bias, float* workspace, int64_t batch,
                  int64_t groups, int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image, int64_t x_depth, int64_t x_height,
-                 int64_t x_width, int64_t y_image, int64_t y_pixel, int64_t y_channel, bool transposed,
+                 int64_t x_width, int64_t y_image, int64_t y_pixel, int64_t y_channel, bool transposed, bool relu,
                  cudaStream_t stream) {
     const int64_t padded = padded_to_packs(channels, sizeof(T));
     const int64_t line = kernel_d * kernel_h * kernel_w * padded;  // of the weight
@@ -264,7 +269,7 @@ void convolution(T* y, const T* x, const T* weight, const T* bias, float* worksp
             grid.strides[i] = transposed ? strides[i] * pixel_steps[i] : pixel_steps[i];
         }
         const int64_t rows = batch * at.per_image();
-        const Pixels<T> results{first, bias, rows, filters, y_channel, grid};
+        const Pixels<T> results{first, bias, relu, rows, filters, y_channel, grid};
         const Shape shape{groups, 1, rows, filters, patches.columns()};
         for_rows_of<T>(filters, [&](auto block) {
             multiply<T, decltype(block)>(results, patches, weights, workspace, shape, stream);

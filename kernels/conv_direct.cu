@@ -4,6 +4,8 @@
 #include "reduce.cuh"
 #include "windows.cuh"
 
+#include "activation.h"
+
 namespace {
 
 constexpr int threads = 256;
@@ -18,7 +20,7 @@ template <class T>
 __global__ void __launch_bounds__(threads, 4)
     convolution_direct_kernel(Images<T> y, Images<const T> x, const T* weight, const T* bias, WindowPlaces at,
                               WeightSteps steps, int64_t batch, int64_t groups, int64_t channels,
-                              int64_t filters) {
+                              int64_t filters, bool relu) {
     const int64_t all = groups * filters, per_image = at.per_image(), results = batch * all * per_image;
     for (int64_t index = global_thread(); index < results; index += thread_count()) {
         const Place here(index, all, per_image, y.channel == 1);
@@ -42,6 +44,7 @@ __global__ void __launch_bounds__(threads, 4)
                 }
             }
         }
+        if (relu) sum = activation::Relu<acc_t<T>>().value(sum);
         y.data[y.offset(window[0], here.channel, window[1], window[2], window[3])] = from_acc<T>(sum);
     }
 }
@@ -81,7 +84,7 @@ __global__ void __launch_bounds__(threads, 4)
 
 }  // namespace
 
-// y = x * weight + bias, as conv.cu's, of groups of `channels` channels and `filters` filters. weight:
+// y = x * weight + bias, or relu of that, as conv.cu's, of groups of `channels` channels and `filters` filters. weight:
 // [groups * filters, channels, kernel], or transposed [groups * channels, filters, kernel] (the weight of the
 // convolution whose gradient this is). Strides: of images, channels, depth, height and width. bias may be null.
 template <class T>
@@ -89,7 +92,7 @@ void convolution_direct(T* y, const T* x, const T* weight, const T* bias, int64_
                         int64_t channels, int64_t filters, WINDOW_PARAMETERS, int64_t x_image,
                         int64_t x_channel, int64_t x_depth, int64_t x_height, int64_t x_width,
                         int64_t y_image, int64_t y_channel, int64_t y_depth, int64_t y_height,
-                        int64_t y_width, bool transposed, cudaStream_t stream) {
+                        int64_t y_width, bool transposed, bool relu, cudaStream_t stream) {
     const WindowSizes sizes = WINDOW_SIZES;
     const WindowPlaces at = transposed ? sizes.places_of_gradient() : sizes.places();
     const int64_t results = batch * groups * filters * at.per_image(), elements = at.elements();
@@ -100,7 +103,7 @@ void convolution_direct(T* y, const T* x, const T* weight, const T* bias, int64_
     const Images<T> made{y, y_image, y_channel, {y_depth, y_height, y_width}};
     const Images<const T> read{x, x_image, x_channel, {x_depth, x_height, x_width}};
     LAUNCH(convolution_direct_kernel<T>, blocks_for(results, threads), threads, 0, stream, made, read, weight,
-           bias, at, steps, batch, groups, channels, filters);
+           bias, at, steps, batch, groups, channels, filters, relu);
 }
 LAUNCHER(convolution_direct);
 

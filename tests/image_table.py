@@ -130,7 +130,9 @@ def packed(weight: np.ndarray) -> np.ndarray:
     return np.pad(weight.swapaxes(2, 3), [(0, 0)] * 3 + [(0, more)])
 
 
-def convolution_call(draw: Draw, how: Convolution, transposed: bool, bias: bool) -> Call:
+def convolution_call(
+    draw: Draw, how: Convolution, transposed: bool, bias: bool, relu: bool
+) -> Call:
     x, weight, dy = how.drawn(draw)
     groups, geometry = how.groups, how.geometry
     by_group = weight.reshape(groups, how.filters // groups, -1, math.prod(how.kernel))
@@ -143,6 +145,8 @@ def convolution_call(draw: Draw, how: Convolution, transposed: bool, bias: bool)
     shift = draw.integers(y.shape[1]) if bias else None
     if shift is not None:
         y = y + wide(shift).reshape(-1, 1, 1, 1)
+    if relu:
+        y = np.maximum(y, 0)
     images, rows = rows_of_channels(given, how.gap), packed(by_group)
     per_group = [given.shape[1] // groups, y.shape[1] // groups]
     numbers = how.numbers
@@ -152,7 +156,7 @@ def convolution_call(draw: Draw, how: Convolution, transposed: bool, bias: bool)
         Out(as_stored(y, how.last)), In(images, 16), In(rows, 16),
         None if shift is None else In(shift),
         workspace(draw, "convolution_workspace", *sizes, transposed), *sizes,
-        *strides_of(images), *layout_of(y.shape, how.last), transposed,
+        *strides_of(images), *layout_of(y.shape, how.last), transposed, relu,
     ]  # fmt: skip
 
 
@@ -165,14 +169,14 @@ def of_whole_packs(draw: Draw, how: Convolution, *channels: int) -> bool:
 def convolution(draw: Draw) -> Iterator[Call]:
     for number, how in enumerate(CONVOLUTIONS):
         if of_whole_packs(draw, how, how.channels):
-            yield convolution_call(draw, how, False, bias=number % 2 == 1)
+            yield convolution_call(draw, how, False, bias=number % 2 == 1, relu=number % 4 > 1)
 
 
 @row("convolution", dtypes=BY_TENSOR_CORES, exact=True, what="transposed")
 def convolution_transposed(draw: Draw) -> Iterator[Call]:
     for number, how in enumerate(CONVOLUTIONS):
         if of_whole_packs(draw, how, how.filters):
-            yield convolution_call(draw, how, True, bias=number == 4)
+            yield convolution_call(draw, how, True, bias=number == 4, relu=number in (4, 6))
 
 
 @row("convolution_weight", dtypes=BY_TENSOR_CORES, exact=True)
@@ -224,6 +228,9 @@ def convolution_direct(draw: Draw) -> Iterator[Call]:
         bias = draw.integers(y.shape[1]) if number % 2 else None
         if bias is not None:
             y = y + wide(bias).reshape(-1, 1, 1, 1)
+        relu = number % 4 > 1
+        if relu:
+            y = np.maximum(y, 0)
         images, strides = by_channels(given, how.last)
         made, steps = by_channels(y, how.last)
         numbers = how.numbers
@@ -231,7 +238,7 @@ def convolution_direct(draw: Draw) -> Iterator[Call]:
         yield [
             Out(made), In(images), In(weight), None if bias is None else In(bias), how.n,
             how.groups, given.shape[1] // how.groups, y.shape[1] // how.groups, *numbers, *strides,
-            *steps, transposed,
+            *steps, transposed, relu,
         ]  # fmt: skip
 
 

@@ -630,6 +630,11 @@ def cross(
 def cross(
     input: Tensor, other: Tensor, *, axis: _int | None, out: Tensor | None = None,
 ) -> Tensor: ...
+def cudnn_convolution_relu(
+    input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
+    groups: _int, *, out: Tensor | None = None,
+) -> Tensor:
+    """``relu(conv2d(input, weight, bias, stride, padding, dilation, groups))``, or ..."""
 @overload
 def cummax(input: Tensor, dim: _int, *, out: Any = None) -> Picked:
     """(values, indices) of the largest element so far along ``dim``, or nan; of equal ..."""

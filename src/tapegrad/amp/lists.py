@@ -27,8 +27,8 @@ REFUSED = "refused"
 
 _PRODUCTS = """
     addbmm addmm baddbmm bmm chain_matmul conv1d conv2d conv3d conv_tbc conv_transpose1d
-    conv_transpose2d conv_transpose3d einsum feed_forward linalg.multi_dot linalg.vecdot linear
-    matmul mm multi_head_attention_forward prelu scaled_dot_product_attention
+    conv_transpose2d conv_transpose3d cudnn_convolution_relu einsum feed_forward linalg.multi_dot
+    linalg.vecdot linear matmul mm multi_head_attention_forward prelu scaled_dot_product_attention
 """
 _LOSSES = """
     binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import (
+    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -22,6 +23,7 @@ from warnings import warn
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 
+from .conv_relu import conv_relu, is_conv_relu
 from .feed_forward import feed_forward, is_feed_forward
 from .module import Module
 from .tables import MODULE
@@ -130,6 +132,13 @@ class Container(Module):
             self.add_module(name, module)
 
 
+# So many modules, if they are such ones, are one operation where there are kernels.
+_JOINED: tuple[tuple[int, Callable, Callable], ...] = (
+    (3, is_feed_forward, feed_forward),
+    (2, is_conv_relu, conv_relu),
+)
+
+
 class Sequential(_Ordered):
     """Calls its modules one after the other: ``Sequential(Linear(4, 8), ReLU(), Linear(8, 2))``.
 
@@ -156,14 +165,15 @@ class Sequential(_Ordered):
         return input
 
     def _joined(self, input: Any) -> Any:
-        """With kernels: a Linear, a GELU and a Linear as one operation."""
+        """With kernels: what ``_JOINED`` knows as one operation."""
         modules = list(self)
         at = 0
         while at < len(modules):
-            three = modules[at : at + 3]
-            if is_feed_forward(*three):
-                input = feed_forward(input, *three)
-                at += 3
+            for count, fits, call in _JOINED:
+                if fits(*modules[at : at + count]):
+                    input = call(input, *modules[at : at + count])
+                    at += count
+                    break
             else:
                 input = modules[at](input)
                 at += 1

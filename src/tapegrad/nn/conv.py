@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tapegrad.core.tensor import Tensor
@@ -114,10 +114,13 @@ class _Convolution(_ConvNd):
         return widths
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._convolved(input, type(self).function)
+
+    def _convolved(self, input: Tensor, function: Callable) -> Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._border(), self.padding_mode), 0
-        return type(self).function(
+        return function(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 

@@ -66,6 +66,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "conv.conv": {
         "tg F": "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d",
     },
+    "conv.conv_relu": {"tg": "cudnn_convolution_relu", "xp": "convolution_relu"},
     "conv.fold": {"F": "fold unfold", "xp": "columns_to_image image_to_columns"},
     "conv.pad": {"F": "pad", "xp": "constant_pad"},
     "conv.primitives": {"xp": "convolution convolution_input convolution_weight matmul_into"},

@@ -27,6 +27,10 @@ def _attention(result: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
     return 2 * math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
 
 
+def _convolution(result: Any, x: Any, weight: Any, *_: Any, **__: Any) -> int:
+    return 2 * result.size * math.prod(weight.shape[1:])
+
+
 # Of a primitive's result, inputs and parameters (arrays); a multiplication and the addition of its
 # product are two. What is not here counts as none.
 _FORMULAS: dict[str, Callable[..., int]] = {
@@ -37,7 +41,8 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "feed_forward": lambda y, x, w1, b1, w2, b2, **_: (
         2 * y[0].size // len(w2) * (w1.size + w2.size)
     ),
-    "convolution": lambda y, x, w, bias, **_: 2 * y.size * math.prod(w.shape[1:]),
+    "convolution": _convolution,
+    "convolution_relu": _convolution,
     "convolution_input": lambda y, x, w, **_: 2 * x.size * math.prod(w.shape[1:]),
     "convolution_weight": lambda y, x, g, **_: 2 * g.size * math.prod(y.shape[1:]),
     "rnn_layer": _layer(2, 3),

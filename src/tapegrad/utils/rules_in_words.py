@@ -30,6 +30,7 @@ _WORDS = {
     "matmul": "In Y = A B, A gets G Bᵀ and B gets Aᵀ G.",
     "linear": "In y = x Wᵀ + b, x gets g W, W gets gᵀ x, and b the sum of g over the batch.",
     "feed_forward": "As of its two linear layers, with the slope of gelu between them.",
+    "convolution_relu": "As of its convolution, of the gradient where the result is positive.",
     "reshape": "The gradient takes the input's shape: nothing is computed.",
     "permute": "The gradient's dimensions go back to their old order: nothing is computed.",
     "transpose": "The gradient's dimensions go back to their old order: nothing is computed.",

@@ -56,6 +56,7 @@ _DOORS = ("tg", "F", "linalg", "special")
 _RUN_AS = {
     **dict.fromkeys(("mm", "bmm", "mv", "dot", "addmm", "baddbmm"), "matmul"),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "convolution"),
+    "cudnn_convolution_relu": "convolution_relu",
 }
 
 

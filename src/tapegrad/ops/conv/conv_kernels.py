@@ -97,7 +97,7 @@ def _workspace(device: Device, function: str, *sizes: int) -> Any:
 
 def _convolved(
     device: Device, x: Array, weight: Any, bias: Any, shape: tuple, kernel: Sizes,
-    geometry: Geometry, *, last: bool, transposed: bool,
+    geometry: Geometry, *, last: bool, transposed: bool, relu: bool,
 ) -> Any:  # fmt: skip
     """Images of this shape by tensor cores, of a weight (groups, filters, kernel, channels)."""
     groups, size = geometry.groups, shape[2:]
@@ -110,14 +110,14 @@ def _convolved(
     workspace = _workspace(device, "convolution_workspace", *sizes, transposed, x.itemsize)
     launch(
         device, "convolution", x.dtype, y, images.array, weight, bias, workspace, *sizes,
-        *images.strides, *steps, transposed,
+        *images.strides, *steps, transposed, relu,
     )  # fmt: skip
     return y
 
 
 def _directly(
     device: Device, x: Array, weight: Array, bias: Any, shape: tuple, geometry: Geometry, *,
-    last: bool, transposed: bool,
+    last: bool, transposed: bool, relu: bool,
 ) -> Any:  # fmt: skip
     """The same by a thread for each result, of x wherever it lies; weight as it is."""
     groups, kernel = geometry.groups, weight.shape[2:]
@@ -128,24 +128,38 @@ def _directly(
     launch(
         device, "convolution_direct", x.dtype, y, x, device.ops["contiguous"](weight), bias,
         shape[0], groups, channels, filters, *_numbers(x.shape[2:], kernel, shape[2:], geometry),
-        *five_strides(x), *five_strides(y), transposed,
+        *five_strides(x), *five_strides(y), transposed, relu,
     )  # fmt: skip
     return y
 
 
-@kernel("convolution", contiguous="bias")
-def _convolution_kernel(
-    device: Device, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
+def _forward(
+    device: Device, x: Array, weight: Array, bias: Array, out: Sizes, geometry: Geometry, relu: bool
 ) -> Any:
     if not _is_for(out, geometry, x, weight):
         return NotImplemented
     last = lies_channels_last(x) or lies_channels_last(weight)
     shape = (len(x), len(weight), *out)
     if not _by_tensor_cores(device, x, geometry.groups, weight.shape[1]):
-        return _directly(device, x, weight, bias, shape, geometry, last=last, transposed=False)
+        return _directly(device, x, weight, bias, shape, geometry,
+                         last=last, transposed=False, relu=relu)  # fmt: skip
     rows = packed_rows(device, weight)
     return _convolved(device, x, rows, bias, shape, weight.shape[2:], geometry,
-                      last=last, transposed=False)  # fmt: skip
+                      last=last, transposed=False, relu=relu)  # fmt: skip
+
+
+@kernel("convolution", contiguous="bias")
+def _convolution_kernel(
+    device: Device, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
+) -> Any:
+    return _forward(device, x, weight, bias, out, geometry, relu=False)
+
+
+@kernel("convolution_relu", contiguous="bias")
+def _convolution_relu_kernel(
+    device: Device, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
+) -> Any:
+    return _forward(device, x, weight, bias, out, geometry, relu=True)
 
 
 @kernel("convolution_input", contiguous="")
@@ -159,11 +173,12 @@ def _convolution_input_kernel(
     last = lies_channels_last(y_grad) or lies_channels_last(weight)
     shape = (len(y_grad), channels * groups, *size)
     if not _by_tensor_cores(device, y_grad, groups, filters):
-        return _directly(device, y_grad, weight, None, shape, geometry, last=last, transposed=True)
+        return _directly(device, y_grad, weight, None, shape, geometry,
+                         last=last, transposed=True, relu=False)  # fmt: skip
     by_filter = weight.reshape(groups, filters, channels * math.prod(kernel))
     rows = packed_rows(device, by_filter)  # (groups, channels * elements, filters)
     return _convolved(device, y_grad, rows, None, shape, kernel, geometry,
-                      last=last, transposed=True)  # fmt: skip
+                      last=last, transposed=True, relu=False)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- the gradient of the weight

@@ -119,7 +119,7 @@ def _matmul_into(device: Device, out: Array, a: Array, b: Array) -> None:
     out[...] = device.ops["matmul"](a, b)
 
 
-def _bias_rule(xp: Any, g: Array) -> Any:
+def gradient_of_bias(xp: Any, g: Array) -> Any:
     return xp.sum(g, axis=(0, *range(2, g.ndim)), keepdims=False)
 
 
@@ -131,7 +131,7 @@ def _bias_rule(xp: Any, g: Array) -> Any:
         lambda xp, g, x, input_shape, geometry: xp.convolution_weight(
             x, g, kernel=tuple(input_shape[2:]), geometry=geometry
         ),
-        _bias_rule,
+        gradient_of_bias,
     )
 )
 @in_float32_anew
