@@ -87,7 +87,7 @@ def main() -> None:
         times = interleave(calls, CpuClock(), options.seconds)
         best = times["fused"].median
         row = ", ".join(
-            f"{n} {1e3 * t.median:.0f} ms ({t.median / best:.1f})" for n, t in times.items()
+            f"{n} {1e3 * t.median:.1f} ms ({t.median / best:.2f})" for n, t in times.items()
         )
         way = "forward and backward" if backward else "forward"
         print(f"{chain.__name__}, {way}: {row}", flush=True)

@@ -260,7 +260,7 @@ def convolution_weight_direct(draw: Draw) -> Iterator[Call]:
 # has lanes, more images than a thread has numbers, and more blocks than run at once.
 SPREAD = [
     (0, 3, 4, False), (1, 1, 2, False), (3, 5, 7, False), (3, 5, 7, True), (2, 3, 4100, False),
-    (300, 3, 1, True), (2, 33, 100, True), (40, 9, 15, False), (5, 70, 64, True),
+    (300, 3, 1, True), (2, 33, 100, True), (40, 9, 15, False), (5, 70, 64, True), (3, 72, 9, True),
 ]  # fmt: skip
 EPS = 1e-3
 

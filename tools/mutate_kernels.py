@@ -5,7 +5,8 @@ shuffle is deleted in turn, atomic operations become plain ones, and every compa
 is decided beforehand, the way that lets pass what it would have held back. All are compiled
 together, in a temporary folder; then one after the other is switched on, and the rows of the kernel
 table that it can affect are run. A mutant that survives is a check that is not needed, or is not
-tested, or only chooses the faster of two ways::
+tested; or it is equivalent, as where it only chooses the faster of two ways: such are listed, each
+with its proof, in ``equivalent_mutants.txt`` beside this file::
 
     python tools/mutate_kernels.py                     # all of them
     python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example
@@ -13,22 +14,27 @@ tested, or only chooses the faster of two ways::
     python tools/mutate_kernels.py --list
     python tools/mutate_kernels.py --checks            # what the checked build reports by itself
 
-With ``--checks`` no value is compared: one serial run of the float32 rows in the checked build has
-to report the mutant.
+With ``--checks`` no value is compared: one serial run of the rows in float32 and float16 in the
+checked build has to report the mutant.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tapegrad import _build
@@ -36,10 +42,11 @@ from tapegrad.custom.mutants import Mutant, blank_comments, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
-TIMES = 20  # as long as without any mutant: one that takes longer hangs, and so is noticed, too
+EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
+TIMES = 20  # the processor time without any mutant: what takes longer hangs, and so is noticed, too
 REPORTS = re.compile(
     "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree|"
-    "must be at least 1"
+    "must be at least 1|without having waited"
 )
 
 
@@ -56,6 +63,11 @@ class KernelMutant(Mutant):
             return f"if (chosen_mutant == {number}) {{ {self.replacement} }} else {{ {before} }}"
         return f"(chosen_mutant == {number} ? ({self.replacement}) : ({before}))"
 
+    @property
+    def name(self) -> str:
+        """What it is called in the list, which outlives changes in the lines before it."""
+        return f"{self.file.name}: {' '.join(self.original[self.start : self.end].split())}"
+
     def __str__(self) -> str:
         return f"{self.file.name}:{super().__str__()}"
 
@@ -63,6 +75,19 @@ class KernelMutant(Mutant):
 def mutants_of(file: Path) -> Iterator[KernelMutant]:
     for mutant in mutants(file.read_text()):
         yield KernelMutant(**vars(mutant), file=file)
+
+
+def equivalent_mutants(by_checks: bool) -> dict[str, str]:
+    """Why those listed cannot be noticed, by their names. Under [values] are those that change
+    values and no access, and so are no matter of the checks alone."""
+    heading, listed = "", {}
+    for line in EQUIVALENT.read_text().splitlines():
+        if line.startswith("["):
+            heading = line
+        elif line and not line.startswith("#") and (by_checks or heading == "[equivalent]"):
+            name, _, reason = line.partition("  # ")
+            listed[name] = reason
+    return listed
 
 
 # ---- what a file affects ----
@@ -94,15 +119,17 @@ SWITCH = """
 #include <cstdlib>
 inline const int chosen_mutant = std::getenv("MUTANT") ? std::atoi(std::getenv("MUTANT")) : -1;
 """
-ONE_DTYPE = re.compile(r".*::launcher\(#name, \"(float64|float16|bfloat16)\"\).*\n")
+UNUSED_DTYPES = re.compile(r".*::launcher\(#name, \"(float64|bfloat16)\"\).*\n")  # by the checks
 
 # Runs the tests with an extension that lies at a path, instead of compiling one.
 TEST = """
-import sys, pytest
+import resource, sys, pytest
 from pathlib import Path
 from tapegrad import _build
+seconds = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 _build.build_into_cache = lambda device: Path(sys.argv[1])
-sys.exit(pytest.main(sys.argv[2:]))
+sys.exit(pytest.main(sys.argv[3:]))
 """
 
 
@@ -119,7 +146,7 @@ def build(folder: Path, numbered: list[KernelMutant], by_checks: bool) -> Path:
         (folder / "kernels" / file.name).write_text(text)
     header = folder / "kernels" / "launch.h"
     text = header.read_text().replace("#pragma once\n", f"#pragma once\n{SWITCH}")
-    header.write_text(ONE_DTYPE.sub(r"\\\n", text) if by_checks else text)
+    header.write_text(UNUSED_DTYPES.sub(r"\\\n", text) if by_checks else text)
     environ = {**os.environ, "CXXFLAGS": "-O0"}  # compiling takes longer than testing
     plan = _build.plan_emulated(_build.find_cxx(), folder, environ, checked=by_checks)
     # But the emulator's own files hold no mutants, and multiply for tensor cores.
@@ -133,38 +160,40 @@ def build(folder: Path, numbered: list[KernelMutant], by_checks: bool) -> Path:
     return _build.build(plan, folder / "extension.so", folder / "objects")
 
 
+def processor_time() -> float:
+    """Seconds that the tests have taken so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def verdict(
-    folder: Path,
-    extension: Path,
-    number: int,
-    file: Path,
-    by_checks: bool,
-    seconds: float | None = None,
+    folder: Path, extension: Path, number: int, file: Path, by_checks: bool, seconds: int = 3600
 ) -> str:
-    """What becomes of the rows that the mutants of a file are concerned with."""
+    """What becomes of the rows that the mutants of a file are concerned with. seconds: of processor
+    time, which does not depend on what else the machine does."""
     start = "[" if by_checks else "[emulated-"
     names = [start + launcher for user in users(file) for launcher in launchers(user)]
     test = ["-x", "-q", "-k", " or ".join(names), "tests/test_kernels.py"]
     if by_checks:
-        narrow = " and ".join(f"not {dtype}" for dtype in ("float64", "float16", "bfloat16"))
+        narrow = "not float64 and not bfloat16"
         test = ["-x", "-q", "-m", "checked", "-k", f"({' or '.join(names)}) and {narrow}"]
         test += ["tests/test_kernels_checked.py"]
     environ = {**os.environ, "PYTHONPATH": str(folder / "src"), "TAPEGRAD_NATIVE": "off"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", TEST, str(extension), *test],
-            cwd=folder,
-            env={**environ, "MUTANT": str(number)},
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
+    done = subprocess.run(
+        [sys.executable, "-c", TEST, str(extension), str(seconds), *test],
+        cwd=folder,
+        env={**environ, "MUTANT": str(number)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "killed (by the clock)"
     if done.returncode == 0:
         return "SURVIVED"
-    report = REPORTS.search(done.stdout) if by_checks else None
-    return f"reported ({report[0]})" if report else "killed"
+    if by_checks and (report := REPORTS.search(done.stdout)):
+        return f"reported ({report[0]})"
+    error = re.search(r"^E +(.*)", done.stdout, re.MULTILINE)
+    return f"killed ({error[1] if error else f'status {done.returncode}'})"
 
 
 def main() -> int:
@@ -172,6 +201,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="file names in kernels/, or name:line")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     parser.add_argument("--checks", action="store_true", help="judge by the checked build alone")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants that are run at a time")
     options = parser.parse_args()
     wanted = [name.partition(":") for name in options.files]
     files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
@@ -187,22 +217,32 @@ def main() -> int:
         print(*todo, sep="\n")
         return 0
 
+    listed = equivalent_mutants(options.checks)
+    outcomes: Counter[str] = Counter()
     survivors = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="mutants-") as name,
+        ThreadPoolExecutor(options.jobs) as pool,
+    ):
         folder = Path(name)
         extension = build(folder, todo, options.checks)
         for file in files:
-            started = time.perf_counter()
+            before = processor_time()
             if (outcome := verdict(folder, extension, -1, file, options.checks)) != "SURVIVED":
                 print(f"{file.name}: {outcome} without any mutant", flush=True)
                 return 1
-            limit = TIMES * (time.perf_counter() - started)
-            for number, mutant in enumerate(todo):
-                if mutant.file == file:
-                    outcome = verdict(folder, extension, number, file, options.checks, limit)
-                    survivors += [mutant] if outcome == "SURVIVED" else []
-                    print(f"{outcome:10} {mutant}", flush=True)
-    print(f"{len(todo)} mutants, {len(survivors)} survived")
+            limit = math.ceil(TIMES * (processor_time() - before))
+            mine = [number for number, mutant in enumerate(todo) if mutant.file == file]
+            judge = partial(verdict, folder, extension, file=file, by_checks=options.checks)
+            found = pool.map(partial(judge, seconds=limit), mine)
+            for number, outcome in zip(mine, found, strict=True):
+                if outcome == "SURVIVED" and todo[number].name in listed:
+                    outcome = f"equivalent ({listed[todo[number].name]})"
+                elif outcome == "SURVIVED":
+                    survivors.append(todo[number])
+                outcomes[outcome.partition(" (")[0]] += 1
+                print(f"{outcome:10} {todo[number]}", flush=True)
+    print(f"{len(todo)} mutants:", ", ".join(f"{n} {o}" for o, n in outcomes.most_common()))
     print(*survivors, sep="\n")
     return 1 if survivors else 0
 
