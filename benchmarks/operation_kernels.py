@@ -19,6 +19,8 @@ HARDLY = (
     ("conv.cu", "} else {  // pixels beside each other"),
     ("conv.cu", "if (bias) {"),
     ("conv.cu", "if (relu) {"),
+    ("matmul.cu", "if (bias) {"),
+    ("matmul.cu", "} else {  // at the matrix's end"),
     ("conv.cu", "const int64_t group = row < rows ? 0 : row / rows;"),
     ("batch_norm.cu", "for (int c = 0; c < count; ++c) "
      "to[c] = static_cast<const A*>(numbers)[channel + c];"),
@@ -69,7 +71,8 @@ class Operation:
         peak = gpu.tensor_peak / (1 if self.size == 2 else 2 * 3)  # three products of tfloat32
         compute = self.flops / (peak if self.tensor_cores else gpu.peak)
         copy = self.bytes / gpu.copy
-        return (copy, "copy") if copy > compute else (compute, "tensor cores")
+        name = "tensor cores" if self.tensor_cores else "float32's peak"
+        return (copy, "copy") if copy > compute else (compute, name)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def outcome(operation: Operation, found: Mapping[Key, MachineCode], gpu: GPU = H
     registers = {launch.kernel: found[key(launch)].registers for launch in operation.launches}
     launch = operation.launches[longest]
     name = launch.kernel.partition("<")[0].removesuffix("_kernel")
-    if name == "matmul_tensor":
+    if name in ("matmul_tensor", "matmul"):
         name = "its loop" if launch.loop else "before and after its loop"
     return Outcome(
         sum(p.seconds for p in made), tuple(registers.values()), name, made[longest].busiest
@@ -177,21 +180,23 @@ def for_rows(filters: int, side: int) -> Block:
     return Block(side, *((2, 4) if filters > side else (1, 4)))
 
 
+def shared(tiles: int, steps: int, blocks: int) -> tuple[int, int]:
+    """A block's steps along k, and how many blocks share a tile: as kernels/splits.cuh."""
+    possible = min(blocks // tiles, MOST_SPLITS)
+    if possible <= 1 or steps <= LEAST_STEPS:
+        return steps, 1
+    own = max(math.ceil(steps / possible), LEAST_STEPS)
+    return own, math.ceil(steps / own)
+
+
 def plan_for(big: Block, m: int, n: int, steps: int) -> tuple[Block, int, int]:
     """The block, its steps along k, and how many of them share a tile."""
 
-    def share(block: Block) -> tuple[Block, int, int]:
-        possible = min(ENOUGH // block.tiles(m, n), MOST_SPLITS)
-        if possible <= 1 or steps <= LEAST_STEPS:
-            return block, steps, 1
-        own = max(math.ceil(steps / possible), LEAST_STEPS)
-        return block, own, math.ceil(steps / own)
-
     if m > big.rows / 2 and n > big.columns / 2 and steps >= LEAST_STEPS:
-        plan = share(big)
-        if plan[2] * big.tiles(m, n) >= ENOUGH / 2:
-            return plan
-    return share(SMALL)
+        own, splits = shared(big.tiles(m, n), steps, ENOUGH)
+        if splits * big.tiles(m, n) >= ENOUGH / 2:
+            return big, own, splits
+    return SMALL, *shared(SMALL.tiles(m, n), steps, ENOUGH)
 
 
 def _product(
@@ -236,23 +241,65 @@ def _product(
     name = kernel.format(f"{dtype}, {destination}, {block}")
     made = [Launch(file, name, loop, "HMMA"), Launch(file, name, ends)]
     if splits > 1:
-        items = m * math.ceil(n / 8)
-        adding = Case(
-            min(math.ceil(items / 256), GRID),
-            256,
-            turns(
-                matmul_tensor={
-                    ADDING_SPLITS: 1,
-                    "for (int64_t split = 0; split < splits; ++split)": splits / ADDED_AT_ONCE,
-                }
-            ),
-            bytes=float(m * n * size),
-            flops=0.0,
-            latencies=(H200.l2_latency,),
-            l2=result,
-        )
-        made.append(Launch(file, f"add_splits_kernel<{store}>", adding))
+        made.append(_adding(file, f"add_splits_kernel<{store}>", m * n, splits, 8, size))
     return made
+
+
+def _adding(file: str, kernel: str, results: int, splits: int, together: int, size: int) -> Launch:
+    """Of splits.cuh; a thread adds so many results together."""
+    case = Case(
+        min(math.ceil(results / together / 256), GRID),
+        256,
+        turns(
+            splits={
+                ADDING_SPLITS: 1,
+                "for (int64_t split = 0; split < splits; ++split)": splits / ADDED_AT_ONCE,
+            }
+        ),
+        bytes=float(results * size),
+        flops=0.0,
+        latencies=(H200.l2_latency,),
+        l2=4.0 * splits * results,
+    )
+    return Launch(file, kernel, case)
+
+
+def _scalar_product(m: int, n: int, k: int) -> tuple[str, Operation]:
+    """Of kernels/matmul.cu, in float32."""
+    side, depth = 128, 16
+    tiles = math.ceil(m / side) * math.ceil(n / side)
+    own, splits = shared(tiles, math.ceil(k / depth), 2 * ENOUGH)
+    kernel = f"matmul_kernel<float, Results<float>, {side}, true, false>"
+    blocks = tiles * splits
+    moved, result = 4.0 * (m * k + k * n), 4.0 * m * n * splits
+    loop = Case(
+        blocks,
+        256,
+        ("", own),
+        bytes=moved,
+        flops=0.0,
+        latencies=(H200.l2_latency,),
+        l2=float(blocks * own * depth * 2 * side * 4),
+        vector=2,  # half of a warp reads the same
+    )
+    rest = turns(
+        matmul={
+            "for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x)": 1,
+            "while (k_left > -step_depth<T, tile>)": 0,
+        }
+    )
+    ends = replace(loop, turns=rest, bytes=result, l2=result)
+    launches = [Launch("matmul.cu", kernel, loop, "FFMA"), Launch("matmul.cu", kernel, ends)]
+    if splits > 1:
+        adding = "add_splits_kernel<Results<float>, float, 4>"
+        launches.append(_adding("matmul.cu", adding, m * n, splits, 4, 4))
+    shape = f"{m:,} x {k:,} by {k:,} x {n:,}, float32"
+    flops = 2.0 * m * n * k
+    operation = Operation(shape, moved + 4.0 * m * n, flops, launches, size=4)
+    return "product by scalars", operation
+
+
+SCALAR_PRODUCTS = [_scalar_product(4096, 4096, 4096), _scalar_product(256, 256, 65536)]
 
 
 # ---------------------------------------------------------------------- convolution
@@ -611,4 +658,4 @@ def _embedding(ids: str, count: int = 65536, rows: int = 50257, cols: int = 768)
 
 
 EMBEDDING = [row for ids in ("uniform ids", "Zipf ids", "one id") for row in _embedding(ids)]
-OPERATIONS = [*CONVOLUTIONS, *POOLING, *BATCH_NORM, *ATTENTION, *EMBEDDING]
+OPERATIONS = [*SCALAR_PRODUCTS, *CONVOLUTIONS, *POOLING, *BATCH_NORM, *ATTENTION, *EMBEDDING]

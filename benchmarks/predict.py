@@ -1,6 +1,6 @@
 """Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, those of
-docs/kernels.md on products by tensor cores, rows and elements, and that of docs/performance.md on
-whole operations: *predicted* from machine code (gpu_model.py says how).
+docs/kernels.md on products by scalar units and tensor cores, rows and elements, and that of
+docs/performance.md on whole operations: *predicted* from machine code (gpu_model.py says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
 """
@@ -18,6 +18,7 @@ import operation_kernels
 from gpu_model import H200, Case, predict
 from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, machine_code
 from memory_kernels import ELEMENTS, NUMBERS, ROWS
+from operation_kernels import HARDLY, HEADER
 
 from tapegrad.custom import Kernel
 from tapegrad.units.unit import unit_text
@@ -100,13 +101,26 @@ def _matmul(n: int) -> Ladder:
 
 LADDERS = (_softmax(8192, 4096), _matmul(4096))
 
-# Of kernels/matmul_tensor.cuh: whether what is contiguous of a, and of b, is along k.
+# Of products: whether what is contiguous of a, and of b, is along k.
 LAYOUTS = {
     "a b": (True, False),
     "a bT": (True, True),
     "aT b": (False, False),
     "aT bT": (False, True),
 }
+
+# Of kernels/matmul.cu, as the last rung of its ladder.
+SCALAR = _matmul(4096)._replace(
+    page="kernels.md",
+    cases=dict.fromkeys(LAYOUTS, LADDERS[1].cases["matmul_buffers_kernel"]),
+    mark=" (scalars)",
+)
+SCALAR_KERNELS = f'{HEADER}#include "matmul.cu"\nvoid* const used[] = {{' + ", ".join(
+    f"(void*)matmul_kernel<float, Results<float>, 128, {str(a).lower()}, {str(b).lower()}>"
+    for a, b in LAYOUTS.values()
+) + "};\n"  # fmt: skip
+
+# Of kernels/matmul_tensor.cuh.
 LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
     "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large<bfloat16>, "
     f"Matrices<bfloat16, {str(a).lower()}>, Matrices<bfloat16, {str(b).lower()}>>"
@@ -175,10 +189,18 @@ def tensor_codes() -> dict[str, MachineCode]:
     return {layout: chosen[layout] for layout in LAYOUTS}
 
 
+def scalar_codes() -> dict[str, MachineCode]:
+    """The innermost loops of the large kernels in kernels/matmul.cu. Raises ToolMissing."""
+    return _by_layout(machine_code(SCALAR_KERNELS, loop="FFMA", rare=HARDLY))
+
+
 def hopper_codes(operation: str = "HGMMA") -> dict[str, MachineCode]:
     """The innermost loops with it of the large kernels in kernels/matmul_hopper.cuh. Raises
     ToolMissing."""
-    found = machine_code(HOPPER_KERNELS, loop=operation)
+    return _by_layout(machine_code(HOPPER_KERNELS, loop=operation))
+
+
+def _by_layout(found: Mapping[str, MachineCode]) -> dict[str, MachineCode]:
     chosen = {}
     for layout, (a, b) in LAYOUTS.items():
         (chosen[layout],) = (code for name, code in found.items() if f"Lb{a:d}ELb{b:d}E" in name)
@@ -229,7 +251,7 @@ def operations_table(found: Mapping[operation_kernels.Key, MachineCode]) -> Iter
     yield (
         f"Predicted for an {H200.name} from the machine code ({find_tools()[0].version}, "
         f"{ARCHITECTURE}) by `benchmarks/predict.py`. The ceiling is a copy of as many bytes, or "
-        "the peak of the tensor cores; the kernel named is that which takes longest."
+        "the peak of what computes; the kernel named is that which takes longest."
     )
     yield ""
     heads = "launches | registers | predicted | of the ceiling | bound by | measured"
@@ -276,6 +298,8 @@ def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
 
 def codes(ladder: Ladder) -> dict[str, MachineCode]:
     """The machine code of the page's kernels, by name. Raises ToolMissing."""
+    if ladder is SCALAR:
+        return scalar_codes()
     if ladder is TENSOR:
         return tensor_codes()
     if ladder is HOPPER:
@@ -307,7 +331,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in (*LADDERS, TENSOR, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
+        for ladder in (*LADDERS, SCALAR, TENSOR, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
         found = operation_kernels.codes(op for _, op in operation_kernels.OPERATIONS)
         (DOCS / OPERATIONS_PAGE).write_text(operations_page(found))

@@ -3,6 +3,7 @@
 
 #include "epilogue.cuh"
 #include "fragment.cuh"
+#include "splits.cuh"
 
 namespace {
 
@@ -211,68 +212,22 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     }
 }
 
-struct Plan {
-    bool is_large;
-    int64_t steps;   // along k, of a block
-    int64_t splits;  // blocks that share a tile
-};
-
-// Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
-constexpr int64_t enough_blocks = grid_limit < 128 ? grid_limit : 128;
-
-constexpr int64_t least_steps = 8, most_splits = 64;
-
-// How tiles are shared that are fewer.
-template <class T>
-Plan share_tiles(bool is_large, int64_t tiles, int64_t k) {
-    const int64_t steps = ceil_div(k, depth<T>);
-    const int64_t wanted = tiles > 0 ? enough_blocks / tiles : 1;
-    const int64_t possible = wanted < most_splits ? wanted : most_splits;
-    if (possible <= 1 || steps <= least_steps) {
-        return {is_large, steps, 1};
-    }
-    const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
-    return {is_large, own, ceil_div(steps, own)};
-}
-
-// Depends on sizes alone, and so do the results. Big: the tile, if it is filled, is worth what comes before and
-// after its steps, and there is work for at least half of the multiprocessors: L2 is read so much less often
-// that the others may rest.
+// Big: the tile, if it is filled, is worth what comes before and after its steps, and there is work for at least
+// half of the multiprocessors: L2 is read so much less often that the others may rest.
 template <class T, class Big>
-Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+TilePlan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
     const int64_t tiles = batch * ceil_div(m, Big::rows) * ceil_div(n, Big::columns);
+    const int64_t steps = ceil_div(k, depth<T>);
     if (m > Big::rows / 2 && n > Big::columns / 2 && k >= least_steps * depth<T>) {
-        const Plan plan = share_tiles<T>(true, tiles, k);
+        const TilePlan plan = share_tiles(true, tiles, steps);
         if (plan.splits * tiles >= enough_blocks / 2) return plan;
     }
-    return share_tiles<T>(false, batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns), k);
-}
-
-// The sums of all splits, in order.
-template <class Destination>
-__global__ void add_splits_kernel(Destination destination, const float* sums, int64_t splits, int64_t rows,
-                                  int64_t n) {
-    const int64_t row_packs = ceil_div(n, 8);
-    for (int64_t i = global_thread(); i < rows * row_packs; i += thread_count()) {
-        const int64_t row = i / row_packs, column = i % row_packs * 8;
-        float total[8] = {};
-        for (int64_t split = 0; split < splits; ++split) {
-            const float* start = sums + (split * rows + row) * n;
-            const bool aligned = aligned_for_packs(start);
-#pragma unroll
-            for (int j = 0; j < 8; j += 4) {
-                const Pack<float> part = load_pack(start, column + j, n, aligned);
-#pragma unroll
-                for (int v = 0; v < 4; ++v) total[j + v] += part[v];
-            }
-        }
-        destination.store(total, row, destination.column(column));
-    }
+    return share_tiles(false, batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns), steps);
 }
 
 template <class T, class Block, class Destination, class A, class B>
 void launch_product(const Destination& destination, const A& a, const B& b, const Shape& shape,
-                    const Plan& plan, cudaStream_t stream) {
+                    const TilePlan& plan, cudaStream_t stream) {
     const int64_t items = plan.splits * shape.outer * shape.inner;
     const int64_t tiles = items * ceil_div(shape.m, Block::rows) * ceil_div(shape.n, Block::columns);
     constexpr size_t shared = sizeof(T) * stages * depth<T> * (Block::rows + Block::columns);
@@ -288,7 +243,7 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
               cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
-    const Plan plan = plan_for<T, Big>(batch, shape.m, shape.n, shape.k);
+    const TilePlan plan = plan_for<T, Big>(batch, shape.m, shape.n, shape.k);
     const auto launch = [&](const auto& to) {
         if (plan.is_large) {
             launch_product<T, Big>(to, a, b, shape, plan, stream);
@@ -298,9 +253,7 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
     };
     if (plan.splits > 1) {
         launch(FloatSums{workspace, shape.n});
-        const int64_t rows = batch * shape.m;
-        LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), 256), 256, 0, stream,
-               destination, workspace, plan.splits, rows, shape.n);
+        add_splits(destination, workspace, plan.splits, batch * shape.m, shape.n, stream);
     } else {
         launch(destination);
     }
@@ -309,7 +262,7 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
 // Floats of scratch memory that `multiply` needs.
 template <class T, class Big = Large<T>>
 int64_t sums_of_splits(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const Plan plan = plan_for<T, Big>(batch, m, n, k);
+    const TilePlan plan = plan_for<T, Big>(batch, m, n, k);
     return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 

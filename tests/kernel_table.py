@@ -258,7 +258,7 @@ def matmul(draw: Draw) -> Iterator[Call]:
     # (batch, m, n, k); the last two use large tiles, and more tiles than blocks
     sizes = [
         (0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (2, 3, 4, 0), (1, 1, 1, 1), (1, 31, 33, 129),
-        (3, 127, 5, 17), (2, 64, 64, 32), (1, 65, 129, 257), (11, 9, 7, 5), (9, 65, 66, 19),
+        (3, 127, 5, 17), (2, 64, 64, 32), (1, 65, 129, 257), (11, 9, 7, 5), (13, 65, 66, 19),
         (9, 68, 136, 40),
     ]  # fmt: skip
     for size, (transpose_a, transpose_b) in itertools.product(
@@ -271,6 +271,13 @@ def matmul(draw: Draw) -> Iterator[Call]:
         )
     for gap in (1, 8):  # rows further apart than they are long
         yield matmul_call(draw, (2, 33, 40, 24), True, False, bias=True, gap=gap)
+    # Several blocks share a tile: the last one has less along k, or hardly any; small and large
+    # tiles, more of all than blocks, a batch, and one matrix for a batch.
+    for transpose_a, transpose_b in itertools.product((False, True), repeat=2):
+        yield matmul_call(draw, (1, 33, 20, 297), transpose_a, transpose_b, bias=True)
+    for size in ((1, 1, 5, 257), (1, 128, 72, 300), (2, 65, 66, 700)):
+        yield matmul_call(draw, size, False, True, bias=size[1] == 128)
+    yield matmul_call(draw, (2, 7, 65, 300), True, False, bias=True, broadcast_b=True, gap=1)
 
 
 def matmul_call(
@@ -293,7 +300,8 @@ def matmul_call(
     c = np.broadcast_to(left @ right + (0 if shift is None else wide(shift)), (batch, m, n))
     stored = [with_gap(a, gap), with_gap(b, gap)]
     return [
-        Out(c), In(stored[0]), In(stored[1]), None if shift is None else In(shift), batch, m, n, k,
+        Out(c), In(stored[0]), In(stored[1]), None if shift is None else In(shift),
+        workspace(draw, "matmul_workspace", *size), *size,
         0 if broadcast_a else stored[0][0].size if batch else 0,
         0 if broadcast_b else stored[1][0].size if batch else 0,
         stored[0].shape[2], stored[1].shape[2], transpose_a, transpose_b,
@@ -416,9 +424,9 @@ def matmul_tensor_call(
 
 
 def workspace(draw: Draw, function: str, *sizes: int) -> Scratch | None:
-    """As many floats as the function says."""
+    """As many sums as the function says."""
     needed = getattr(draw.library, function)(*sizes, draw.dtype.itemsize)
-    return Scratch(needed, np.float32) if needed else None
+    return Scratch(needed, draw.accumulator) if needed else None
 
 
 def sums_of_product(draw: Draw, size: Sequence[int]) -> Scratch | None:

@@ -245,6 +245,31 @@ def test_large_products_of_float32_are_computed_by_tensor_cores(
         assert seen == ["matmul"]
 
 
+# ---- blocks that share a tile ----
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=str)
+def test_sums_of_few_long_rows_are_shared_and_the_same_in_each_run(
+    monkeypatch: pytest.MonkeyPatch, dtype: Any
+) -> None:
+    """With scratch memory for a batch, and none where k is short; gradients too."""
+    a, b = numbers(2, 5, 900, dtype=dtype), numbers(900, 7, dtype=dtype, seed=1)
+    size = 2 * 5 * 7 * (8 if dtype is tg.float64 else 4)  # of eight steps of 16 or 32 each
+    assert kernels.ask(EMULATED, "matmul_workspace", 2, 5, 7, 900, a.itemsize) == size
+    assert kernels.ask(EMULATED, "matmul_workspace", 2, 5, 7, 128, a.itemsize) == 0
+    with launches(monkeypatch) as seen:
+        c = a @ b
+    assert seen == ["matmul"]
+    limit = 2.0**-20 if dtype is tg.float32 else 2.0**-49
+    left, right = (x.numpy().astype("float64") for x in (a, b))
+    scale = np.abs(left) @ np.abs(right)
+    assert (np.abs(c.numpy() - left @ right) <= limit * scale).all()
+    assert np.array_equal((a @ b).numpy(), c.numpy())
+    x = a.detach().requires_grad_()
+    (dx,) = tg.autograd.grad((tg.nn.functional.linear(x, b.T) * c).sum(), x)
+    np.testing.assert_allclose(dx.numpy(), c.numpy() @ b.numpy().T, rtol=1e-3, atol=1e-3)
+
+
 # ---- bank conflicts ----
 
 
@@ -307,3 +332,29 @@ def test_the_inner_loop_is_what_it_should_be() -> None:
     text = (predict.DOCS / "kernels.md").read_text()
     if machine_code.find_tools()[0].version in text:
         assert predict.page(predict.TENSOR, found) == text
+
+
+def test_the_inner_loop_by_scalar_units_is_what_it_should_be() -> None:
+    """A thread of the large kernel multiplies 8 x 8 x 16 in a step, behind one barrier, and moves
+    two packs of each factor. Nothing is spilled, and two blocks fit on a multiprocessor."""
+    benchmarks = Path(__file__).resolve().parents[1] / "benchmarks"
+    if not benchmarks.is_dir():
+        pytest.skip("the benchmarks are in the source tree")
+    sys.path.append(str(benchmarks))
+    import machine_code
+    import predict
+
+    try:
+        found = predict.scalar_codes()
+    except machine_code.ToolMissing as error:
+        pytest.skip(str(error))
+    for code in found.values():
+        (loop,) = code.parts
+        counts = {name: loop.count(name) for name in ("FFMA", "LDS", "LDG", "BAR", "STL")}
+        assert counts == {"FFMA": 1024, "LDS": 64, "LDG": 4, "BAR": 1, "STL": 0}
+        assert len(loop.instructions) <= 1190
+        assert code.spills == 0
+        assert code.registers <= 128
+    text = (predict.DOCS / "kernels.md").read_text()
+    if machine_code.find_tools()[0].version in text:
+        assert predict.page(predict.SCALAR, found) == text

@@ -134,6 +134,8 @@ def test_blocks_are_chosen_as_the_kernels_do() -> None:
             sizes = (1, 1, n, m, 1, 1, 1, 1, 1, 1, 1, 1, k, 1, 1, 1, 0, 0, 0, 1, 1, 1)
             floats = ask(device, "convolution_weight_workspace", *sizes, size)
             assert floats == (splits * m * n if splits > 1 else 0), (m, n, k, size)
+    _, splits = operation_kernels.shared(2, -(-700 // 16), 2 * 8)  # of two large tiles
+    assert ask(device, "matmul_workspace", 2, 65, 66, 700, 4) == splits * 2 * 65 * 66
 
 
 def test_a_strided_gradient_multiplies_nothing_in_vain() -> None:

@@ -27,7 +27,7 @@ import numpy as np
 
 from .capture import capturing
 from .devices import Device, KernelsMissing, current_stream, override, wait
-from .dtypes import is_floating
+from .dtypes import DType, accumulator, is_floating
 from .memory import Array, address, channels_moved_first, channels_moved_last, lies_channels_last
 from .schedules import ALL, Schedule
 
@@ -180,6 +180,13 @@ def ask(device: Device, name: str, *sizes: int) -> int:
     """What the extension's host function ``name`` answers: how much scratch memory a launcher
     needs for these sizes, for example."""
     return int(launchers[device.type][name, None](*sizes))
+
+
+def scratch(device: Device, name: str, dtype: DType, *sizes: int) -> Any:
+    """Memory for as many sums over ``dtype`` as ``ask`` answers for these sizes and the bytes of an
+    element; None for none."""
+    count = ask(device, name, *sizes, dtype.itemsize)
+    return device.ops["empty"]((count,), accumulator(dtype)) if count else None
 
 
 # Of each stream of a device.

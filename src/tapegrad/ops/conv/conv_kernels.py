@@ -8,8 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import float32
-from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
+from tapegrad.core.kernels import has_tensor_cores, kernel, launch, scratch
 from tapegrad.core.memory import Array, address, channels_moved_last, lies_channels_last
 from tapegrad.ops.common.image_memory import (
     DIMENSIONS,
@@ -86,12 +85,6 @@ def packed_rows(device: Device, x: Array) -> Any:
     return y
 
 
-def _workspace(device: Device, function: str, *sizes: int) -> Any:
-    """As many floats as the function says, or None."""
-    size = ask(device, function, *sizes)
-    return device.ops["empty"]((size,), float32) if size else None
-
-
 # ---------------------------------------------------------------------- images made of images
 
 
@@ -107,7 +100,7 @@ def _convolved(
     pixels = math.prod(size)
     steps = (shape[1] * pixels, *((shape[1], 1) if last else (1, pixels)))
     sizes = (shape[0], groups, channels, filters, *_numbers(x.shape[2:], kernel, size, geometry))
-    workspace = _workspace(device, "convolution_workspace", *sizes, transposed, x.itemsize)
+    workspace = scratch(device, "convolution_workspace", x.dtype, *sizes, transposed)
     launch(
         device, "convolution", x.dtype, y, images.array, weight, bias, workspace, *sizes,
         *images.strides, *steps, transposed, relu,
@@ -204,7 +197,7 @@ def _convolution_weight_kernel(
         )  # fmt: skip
         return weight
     images, gradients = _images(device, x), _images(device, y_grad, in_a_row=True)
-    workspace = _workspace(device, "convolution_weight_workspace", *sizes, *numbers, x.itemsize)
+    workspace = scratch(device, "convolution_weight_workspace", x.dtype, *sizes, *numbers)
     arrays = (weight, images.array, gradients.array, workspace)
     launch(
         device, "convolution_weight", x.dtype, *arrays, *sizes, *numbers, *images.strides,

@@ -13,7 +13,15 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
-from tapegrad.core.kernels import ask, counters, has_tensor_cores, kernel, launch, runs_hopper
+from tapegrad.core.kernels import (
+    ask,
+    counters,
+    has_tensor_cores,
+    kernel,
+    launch,
+    runs_hopper,
+    scratch,
+)
 from tapegrad.core.memory import Array, address, joined_dimensions
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
@@ -63,7 +71,8 @@ def _by_scalars(
     right, ldb, b_step, b_transposed = _matrix(device, b)
     c = device.ops["empty"]((*lead, m, n), a.dtype) if out is None else out
     sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
-    arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
+    sums = scratch(device, "matmul_workspace", a.dtype, *sizes)
+    arguments = (c, left, right, bias, sums, *sizes, *strides, a_transposed, b_transposed)
     launch(device, "matmul", a.dtype, *arguments)
     return c
 
@@ -145,8 +154,7 @@ def _by_tensor_cores(
         batches = joined_dimensions(stack, [left.steps(stack), right.steps(stack)])
     (outer, outer_steps), (inner, inner_steps) = [(1, [0, 0])] * (2 - len(batches)) + batches
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    empty = device.ops["empty"]
-    c = empty((*lead, m, n), a.dtype) if out is None else out
+    c = device.ops["empty"]((*lead, m, n), a.dtype) if out is None else out
     wide = c.dtype != a.dtype
     factors = (left.array, right.array)
     arrays = (c, *factors) if wide else (c, kept, *factors, bias, beside)
@@ -157,9 +165,8 @@ def _by_tensor_cores(
     if suits_hopper(device, a.itemsize, outer * inner, m, n, k):
         launch(device, f"matmul_hopper{name}", a.dtype, *arrays, *sizes, *lying, *end)
         return c
-    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
-    workspace = empty((shared,), accumulator(a.dtype)) if shared else None
-    launch(device, f"matmul_tensor{name}", a.dtype, *arrays, workspace, *sizes, *lying, *end)
+    sums = scratch(device, "matmul_tensor_workspace", a.dtype, outer * inner, m, n, k)
+    launch(device, f"matmul_tensor{name}", a.dtype, *arrays, sums, *sizes, *lying, *end)
     return c
 
 
