@@ -76,9 +76,10 @@ struct Operand {
         advance = along_k ? depth<T, tile> : depth<T, tile> * stride;
     }
 
-    // Whether all packs are inside the matrix, but for its end along k, and aligned.
-    __device__ bool in_packs(int64_t stride) const {
-        return available >= (along_k ? 1 : width) && stride % width == 0 && aligned_for_packs(source);
+    // Whether all of this thread's packs are inside the matrix, but for its end along k, and aligned, as
+    // the first one is: a part is a multiple of a pack deep.
+    __device__ bool in_packs() const {
+        return available >= (along_k ? 1 : width) && aligned_for_packs(source);
     }
 
     // Reads this thread's pack of the next part, if all of it is there.
@@ -181,7 +182,7 @@ __global__ void __launch_bounds__(threads, 2)
         OperandB next_b(b + item * shape.b_batch_stride, shape.ldb, first_column, shape.n, first_k);
         A sums[owned][owned] = {};
         int64_t k_left = min(shape.k - first_k, steps * step_depth<T, tile>);  // of what was not fetched
-        const bool in_packs = next_a.in_packs(shape.lda) && next_b.in_packs(shape.ldb);
+        const bool in_packs = next_a.in_packs() && next_b.in_packs();
         const auto fetch = [&] {
             if (in_packs && k_left >= depth<T, tile>) {
                 next_a.fetch_whole();
