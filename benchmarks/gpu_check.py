@@ -381,10 +381,11 @@ def kernel_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         shape = "x".join(map(str, row["shape"]))
         share = "" if row.get("of_ceiling") is None else f"{row['of_ceiling']:.0%}"
         time_ = f"{1e6 * row['median']:.4g}" if "median" in row else ""
+        host = f"{1e6 * hosts['tapegrad']:.3g}" if (hosts := row.get("hosts")) else ""
         ratios = [f"{r:.2f}" if (r := row.get("ratios", {}).get(p)) else "" for p in peers]
-        lines.append([row["case"], shape, row["dtype"], row["status"], time_, share, *ratios])
-    head = ["kernel", "shape", "dtype", "", "us", "of ceiling", *(f"vs {p}" for p in peers)]
-    return table(head, "----nn" + "n" * len(peers), lines)
+        lines.append([row["case"], shape, row["dtype"], row["status"], time_, host, share, *ratios])
+    head = ["kernel", "shape", "dtype", "", "us", "host us", "of ceiling"]
+    return table(head + [f"vs {p}" for p in peers], "----nnn" + "n" * len(peers), lines)
 
 
 def table(head: Sequence[str], columns: str, lines: Sequence[Sequence[str]]) -> list[str]:

@@ -391,6 +391,7 @@ def briefly(rows: Sequence[Any], timed: bool) -> list[dict[str, Any]]:
                 median=row.timing.median,
                 quartiles=[row.timing.low, row.timing.high],
                 ratios={peer: row.ratio(peer) for peer in row.rivals},
+                hosts=row.hosts,
             )
         found.append(entry)
     return found

@@ -976,9 +976,17 @@ def embedding_forward(draw: Draw) -> Iterator[Call]:
 
 @row("embedding_backward", exact=True)
 def embedding_backward(draw: Draw) -> Iterator[Call]:
-    for count, rows, cols in (*TABLES, (0, 0, 3)):
+    uniform = (
+        (rows, cols, draw.random.integers(0, max(rows, 1), count))
+        for count, rows, cols in (*TABLES, (0, 0, 3))
+    )
+    # One id in nearly all places, as padding is; and words, of which number n comes up 1/n as often
+    # as the first (Zipf's law).
+    repeated = draw.random.permutation(np.repeat([0, 1, 3], [5, 65_536, 70]))
+    words = np.exp(draw.random.random(3000) * math.log(300)).astype(np.int64) - 1
+    for rows, cols, indices in (*uniform, (5, 2, repeated), (300, 9, words)):
+        count = len(indices)
         dy = draw.integers(count, cols)
-        indices = draw.random.integers(0, max(rows, 1), count)
         order = np.argsort(indices, kind="stable")
         dweight = reference("embedding_backward", dy, indices, rows=rows, skip=None)
         lines = draw.library.embedding_partials(count, cols) * cols

@@ -2,18 +2,19 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
 from tapegrad import bench
-from tapegrad.bench import ceilings, judge, measure, runner
+from tapegrad.bench import ceilings, judge, measure, runner, timing
 from tapegrad.bench.arrays import memory, same_bits
 from tapegrad.bench.cases import CASES, Draw, missing
 from tapegrad.bench.check import compare, require_telling, tolerance
 from tapegrad.bench.inputs import Sets
-from tapegrad.bench.timing import CpuClock, CudaClock, Timing, interleave
+from tapegrad.bench.timing import CpuClock, CudaClock, HostClock, Timing, interleave
 from tapegrad.bench.ways import Way
 from tapegrad.cli import main
 from tapegrad.core import devices, native
@@ -371,6 +372,44 @@ def test_contestants_take_turns_after_a_warm_up():
 def test_a_gpu_is_kept_busy_before_it_is_timed(calls, seconds, cpu, gpu):
     assert CpuClock().warm(calls, seconds) is cpu
     assert CudaClock.warm(None, calls, seconds) is gpu
+
+
+def test_the_host_is_timed_while_the_gpu_is_idle(monkeypatch):
+    """On a GPU whose work takes 100 s, of which nothing is part of the time."""
+    now, queued = 0.0, 0
+
+    def wait():
+        nonlocal now, queued
+        now, queued = now + 100 * queued, 0
+
+    def call(turn):
+        nonlocal now, queued
+        now, queued = now + (1 + turn) * (1 if queued == 0 else 7), queued + 1
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
+    assert HostClock(wait).time([(call, 1, 0), (call, 1, 1), (call, 1, 2)]) == [1, 2, 3]
+    assert HostClock(wait).warm(3, 0.0)
+    assert interleave({"a": call}, HostClock(wait), 0)["a"].samples == (1, 2, 3, 4, 5)
+
+
+def test_the_host_is_timed_where_calls_return_early(monkeypatch):
+    class EarlyClock(CpuClock):
+        host = HostClock(lambda: None)
+
+    assert run("relu", peers=["numpy"]).rows[0].hosts == {}
+    monkeypatch.setattr(runner, "clock_for", lambda device: EarlyClock())
+    (row,) = run("relu", peers=["numpy"]).rows
+    assert list(row.hosts) == ["tapegrad", "numpy"]
+    assert all(seconds > 0 for seconds in row.hosts.values())
+
+
+@pytest.mark.gpu
+def test_a_gpus_rows_have_the_time_on_the_host():
+    results = run("relu", device="cuda", dtypes=["float32"], peers=["cupy"])
+    (row,) = results.rows
+    assert list(row.hosts) == ["tapegrad", "cupy"]
+    assert all(0 < seconds < 10 for seconds in row.hosts.values())
+    assert "host cupy" in str(results)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])

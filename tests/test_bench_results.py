@@ -1,5 +1,6 @@
 """What ``tapegrad bench`` keeps: files, runs against each other, the roofline."""
 
+import csv
 import json
 
 import pytest
@@ -86,6 +87,39 @@ def test_a_share_above_the_ceiling_is_not_shown_but_why(monkeypatch):
     assert "> product" in str(found)
     monkeypatch.setattr(ceilings.Ceilings, "least_seconds", lambda *sizes: 1e9)
     assert run("relu", device="cpu").rows[0].of_ceiling is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "head", "line"),
+    [
+        ({"peers": ["numpy"]}, ["vs numpy", "host", "host numpy"], ["=1.00", "12 us", "3.5 us"]),
+        ({"functions": ["tapegrad"]}, ["vs", "host"], ["", "12 us"]),
+    ],
+)
+def test_the_time_on_the_host_is_shown_where_it_was_measured(settings, head, line, tmp_path):
+    found = results_of(relu=1.0)
+    found.settings = settings
+    assert "host" not in str(found)
+    found.rows[0].hosts = {"tapegrad": 12e-6, "numpy": 3.5e-6}
+    found.to_json(tmp_path / "results.json")
+    found = bench.Results.from_json(tmp_path / "results.json")
+    cells = [row.strip("| ").split(" | ") for row in found.markdown().splitlines() if "|" in row]
+    assert cells[0][-len(head) :] == head
+    assert [cell.strip() for cell in cells[2][-len(line) :]] == line
+    assert "host: the time until a call returns" in str(found)
+    lines = list(csv.DictReader(found.to_csv().splitlines()))
+    assert [one["host_s"] for one in lines] == ["1.2e-05", "3.5e-06"]
+
+
+def test_files_without_times_on_the_host_are_read(tmp_path):
+    old, new = results_of(relu=1.0), results_of(relu=1.0)
+    new.rows[0].hosts = {"tapegrad": 1e-5}
+    old.to_json(path := tmp_path / "old.json")
+    content = json.loads(path.read_text())
+    del content["rows"][0]["hosts"]
+    path.write_text(json.dumps(content))
+    changes = bench.compare_results(bench.Results.from_json(path), new)
+    assert [row.verdict for row in changes.rows] == ["same"]
 
 
 def test_rounds_that_had_to_wait_are_noise():

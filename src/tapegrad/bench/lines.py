@@ -25,6 +25,7 @@ _COLUMNS = (
     "flops_per_s",
     "of_ceiling",
     "peak_bytes",
+    "host_s",
     "ratio",
 )
 
@@ -56,6 +57,7 @@ def _lines(row: Row) -> Iterator[dict[str, Any]]:
             "flops_per_s": row.flops / timing.median,
             "of_ceiling": row.least / timing.median,
             "peak_bytes": row.peaks.get(name),
+            "host_s": row.hosts.get(name),
             "ratio": row.ratio(name),
         }
     if row.timing is None:

@@ -16,8 +16,10 @@ from .judge import Job, Judged
 from .peaks import peak_bytes
 from .peers import warm_compiler, way_of
 from .row import Row
-from .timing import Call, Clock, interleave
+from .timing import Call, CpuClock, CudaClock, interleave
 from .ways import Way
+
+_HOST_SHARE = 1 / 8  # of a row's time: on a GPU, to time the host
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class _Contestant:
 class Bench:
     """What all rows of a run share."""
 
-    def __init__(self, device: Device, peers: Sequence[str], clock: Clock, ceilings: Ceilings):
+    def __init__(
+        self, device: Device, peers: Sequence[str], clock: CpuClock | CudaClock, ceilings: Ceilings
+    ):
         self.device, self.peers, self.clock, self.ceilings = device, peers, clock, ceilings
         self._compiling = 0.0  # seconds that torch.compile took last
         if "torch.compile" in peers:
@@ -90,6 +94,9 @@ class Bench:
             warnings.simplefilter("ignore")
             for one in contestants:
                 row.peaks[one.name] = peak_bytes(self.device, one.way.counts, calls[one.name])
+            if self.clock.host is not None:
+                hosts = interleave(calls, self.clock.host, _HOST_SHARE * seconds, sets)
+                row.hosts = {name: timing.median for name, timing in hosts.items()}
             left = seconds - (time.perf_counter() - start)
             row.times = interleave(calls, self.clock, max(left, seconds / 4), sets)
         row.least = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)

@@ -16,8 +16,9 @@ class Row:
     about. peers: why the others were not timed. error: the largest found, as a
     part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether the
     hand-written kernel ran; None where the device has none. peaks: the most bytes that a call of
-    each had allocated at once, where somebody counts them. function: whose result is wrong. least:
-    the seconds that the ceilings allow.
+    each had allocated at once, where somebody counts them. hosts: the seconds that a call of each
+    took on the host, where it returns before it is computed (see ``HostClock``). function: whose
+    result is wrong. least: the seconds that the ceilings allow.
     """
 
     case: str
@@ -39,6 +40,7 @@ class Row:
     peers: dict[str, str] = field(default_factory=dict)
     peaks: dict[str, int | None] = field(default_factory=dict)
     function: str = ""
+    hosts: dict[str, float] = field(default_factory=dict)
 
     def fail(self, function: str, problem: str) -> None:
         """It is wrong, and so no time counts."""

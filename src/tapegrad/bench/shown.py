@@ -25,6 +25,7 @@ _LEGEND = (
     "{mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap){more}"
 )
 _PEAK = "; peak: the most memory that a call had allocated at once, its results included"
+_HOST = "; host: the time until a call returns, on an idle GPU, which then computes it"
 
 
 class Shown:
@@ -79,22 +80,29 @@ def _written(text: str, path: str | os.PathLike[str] | None) -> str:
 
 def _table(results: Shown) -> Table:
     above, below = _headline(results), _remarks(results)
-    copy = results.ceilings.get("copy")
+    copy, host = results.ceilings.get("copy"), _has_hosts(results)
     if results.settings.get("functions"):
         head = ["function", "time", "spread", "GB/s", "GFLOP/s", "ceiling", "peak", "vs"]
+        head += ["host"] if host else []
         keys = [] if len(results.rows) == 1 else ["case", "shape", "dtype"]
         lines = [
             [*_key_cells(row)[: len(keys)], *line]
             for row in results.rows
-            for line in _functions(row, copy)
+            for line in _functions(row, copy, host)
         ]
         return Table([*keys, *head], lines, len(keys) + 1, above, below)
     names = results.settings.get("peers", [])
     seen = {name for row in results.rows for name in (*row.rivals, *row.peers)}
     peers = [name for name in names if name in seen]
     head = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
-    lines = [_cells(row, peers, copy) for row in results.rows]
-    return Table(head + [f"vs {p}" for p in peers], lines, 3, above, below)
+    head += [f"vs {p}" for p in peers]
+    head += ["host", *(f"host {p}" for p in peers)] if host else []
+    lines = [_cells(row, peers, copy, host) for row in results.rows]
+    return Table(head, lines, 3, above, below)
+
+
+def _has_hosts(results: Shown) -> bool:
+    return any(row.hosts for row in results.rows)
 
 
 def _headline(results: Shown) -> list[str]:
@@ -130,7 +138,7 @@ def _key_cells(row: Row) -> list[str]:
     return [name, "x".join(map(str, row.shape)), row.dtype]
 
 
-def _cells(row: Row, peers: Sequence[str], copy: float | None) -> list[str]:
+def _cells(row: Row, peers: Sequence[str], copy: float | None, host: bool) -> list[str]:
     cells = _key_cells(row)
     if row.timing is None:
         return [*cells, f"{row.status}: {row.message}"]
@@ -139,10 +147,12 @@ def _cells(row: Row, peers: Sequence[str], copy: float | None) -> list[str]:
         for p in peers
     ]
     share = _ceiling(row, row.of_ceiling, row.timing, copy)
-    return [*cells, *_speed(row, row.timing), share, *against]
+    mine = next(iter(row.times))
+    hosts = [_host(row, name) for name in (mine, *peers)] if host else []
+    return [*cells, *_speed(row, row.timing), share, *against, *hosts]
 
 
-def _functions(row: Row, copy: float | None) -> list[list[str]]:
+def _functions(row: Row, copy: float | None, host: bool) -> list[list[str]]:
     if row.timing is None:
         return [[row.function or row.case, f"{row.status}: {row.message}"]]
     return [
@@ -152,6 +162,7 @@ def _functions(row: Row, copy: float | None) -> list[list[str]]:
             _ceiling(row, row.least / timing.median or None, timing, copy),
             _bytes(row.peaks.get(name)),
             _against(row, name) if name in row.rivals else "",
+            *([_host(row, name)] if host else []),
         ]
         for name, timing in row.times.items()
     ]
@@ -174,6 +185,10 @@ def _against(row: Row, peer: str) -> str:
     """1.50 or, for a tie, =1.02"""
     tie = row.timing is not None and row.timing.ties_with(row.times[peer])
     return f"{'=' if tie else ''}{row.ratio(peer):.2f}"
+
+
+def _host(row: Row, name: str) -> str:
+    return _seconds(row.hosts[name]) if name in row.times and name in row.hosts else ""
 
 
 def _mine(results: Shown) -> str:
@@ -209,7 +224,8 @@ def rate_text(value: float) -> str:
 def _remarks(results: Shown) -> list[str]:
     own = results.settings.get("functions")
     mine = "the case's own" if own and len(own) > 1 else _mine(results)
-    lines = [_LEGEND.format(mine=mine, more=_PEAK if own else ""), *results.notes]
+    more = (_PEAK if own else "") + (_HOST if _has_hosts(results) else "")
+    lines = [_LEGEND.format(mine=mine, more=more), *results.notes]
     lines += _peer_problems(results.rows)
     if any(row.kernel is False for row in results.rows):
         lines.append("plain: the kernel declined or is not compiled; its plain body was measured")

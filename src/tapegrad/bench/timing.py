@@ -58,6 +58,8 @@ class CpuClock:
     """Wall-clock time. Short calls are repeated within one sample, of at least so many seconds; on
     repeated calls other inputs are used, so that not all of them are in the nearest cache."""
 
+    host = None  # a call ends when it is computed
+
     def __init__(self, sample: float = _CPU_SAMPLE):
         self.sample = sample
 
@@ -82,13 +84,15 @@ class CudaClock:
     """CUDA events around each call, on CuPy's current stream and device. Before each call, lines of
     the L2 cache that were set aside to persist are normal again, and a buffer of twice the cache is
     overwritten, so that the call finds nothing of its inputs there. That also keeps the GPU busy
-    while Python prepares the launch: only what takes longer than the flush is part of the time."""
+    while Python prepares the launch: only what takes longer than the flush is part of the time.
+    host: the clock that tells what Python takes."""
 
     def __init__(self, device: Device):
         self._cuda = device.library.cuda
         properties = self._cuda.runtime.getDeviceProperties(device.index)
         self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
         self._reset = persisting_reset(self._cuda.runtime)
+        self.host = HostClock(self._cuda.Device(device.index).synchronize)
         with current(device):
             self._buffer = device.library.empty((self.flushed,), dtype="uint8")
 
@@ -113,6 +117,29 @@ class CudaClock:
         return [self._cuda.get_elapsed_time(start, end) / 1e3 for start, end in pairs]
 
 
+class HostClock:
+    """Wall-clock time from entering a call to its return, when its launches are queued. ``wait``
+    waits until the GPU is idle: before each call, so that the call waits for nothing but itself."""
+
+    def __init__(self, wait: Callable[[], Any]):
+        self._wait = wait
+
+    def warm(self, calls: int, seconds: float) -> bool:
+        return calls >= _WARM_UP
+
+    def repeats(self, seconds: float) -> int:
+        return 1
+
+    def time(self, turns: Sequence[tuple[Call, int, int]]) -> list[float]:
+        seconds = []
+        for call, _, turn in turns:
+            self._wait()
+            start = time.perf_counter()
+            call(turn)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+
 def persisting_reset(runtime: Any) -> Callable[[], Any]:
     """cudaCtxResetPersistingL2Cache: of CuPy's runtime where that has it, else of the driver, which
     answers older GPUs with an error that means nothing here. Does nothing without either."""
@@ -124,10 +151,10 @@ def persisting_reset(runtime: Any) -> Callable[[], Any]:
         return lambda: None
 
 
-Clock = CpuClock | CudaClock
+Clock = CpuClock | CudaClock | HostClock
 
 
-def clock_for(device: Device) -> Clock:
+def clock_for(device: Device) -> CpuClock | CudaClock:
     """CUDA events on cuda, the wall clock on cpu and emulated."""
     return CudaClock(device) if device.type == "cuda" else CpuClock()
 
