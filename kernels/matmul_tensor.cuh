@@ -6,21 +6,27 @@
 
 namespace {
 
-constexpr int stages = 4, raster = 8;
+constexpr int raster = 8, line_bytes = 64;  // of a stage
 template <class T>
-constexpr int depth = 64 / sizeof(T);  // of a stage
+constexpr int depth = line_bytes / sizeof(T);
 
-// A block's tile of c: `down` rows of `across` warps, each of which has side x side of it.
-template <int warp_side, int down, int warps_across>
+// A block's tile of c: `down` rows of `across` warps, each of which has warp_rows x side of it.
+template <int warp_side, int down, int warps_across, int rows_of_warp = warp_side>
 struct Block {
-    static constexpr int side = warp_side, across = warps_across, threads = 32 * down * across;
-    static constexpr int rows = down * side, columns = across * side;
+    static constexpr int side = warp_side, warp_rows = rows_of_warp, across = warps_across;
+    static constexpr int threads = 32 * down * across;
+    static constexpr int rows = down * warp_rows, columns = across * side;
     static constexpr int at_a_time = threads <= 128 ? 2 : 1;  // on a multiprocessor
+    // Four stages, or as many as fit into 99 KB, which every GPU from compute capability 8.0 on gives to a block.
+    static constexpr int stage_bytes = line_bytes * (rows + columns);
+    static constexpr int stages = 4 * stage_bytes <= 99 << 10 ? 4 : 3, shared = stages * stage_bytes;
 };
 template <class T>
 constexpr int large_side = sizeof(T) == 2 ? 64 : 32;
 template <class T>
 using Large = Block<large_side<T>, 2, 4>;
+template <class T>
+using Larger = Block<large_side<T>, 2, 4, sizeof(T) == 2 ? 96 : large_side<T>>;
 using Small = Block<32, 2, 2>;
 
 struct Shape {
@@ -97,18 +103,17 @@ __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* 
                                       int warp_row, int warp_column) {
 #pragma unroll
     for (int k = 0; k < depth<T>; k += 16) {
-        unsigned a_part[rows][4], b_part[columns / 2][2][2];
+        unsigned a_part[rows][4];
 #pragma unroll
         for (int i = 0; i < rows; ++i) Left::load_left(a_part[i], a_tile, warp_row + i * 16, k);
 #pragma unroll
         for (int j = 0; j < columns / 2; ++j) {
-            Right::load_right(b_part[j], b_tile, warp_column + j * 16, k);
-        }
+            unsigned b_part[2][2];
+            Right::load_right(b_part, b_tile, warp_column + j * 16, k);
 #pragma unroll
-        for (int i = 0; i < rows; ++i) {
-#pragma unroll
-            for (int j = 0; j < columns; ++j) {
-                mma_m16n8k16<T>(sums[i][j], a_part[i], b_part[j / 2][j % 2]);
+            for (int i = 0; i < rows; ++i) {
+                mma_m16n8k16<T>(sums[i][2 * j], a_part[i], b_part[0]);
+                mma_m16n8k16<T>(sums[i][2 * j + 1], a_part[i], b_part[1]);
             }
         }
     }
@@ -140,12 +145,14 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     matmul_tensor_kernel(Destination destination, A a, B b, Shape shape, int64_t steps, int64_t splits) {
     using Left = typename A::template TileOf<Block::rows, Block::threads>;
     using Right = typename B::template TileOf<Block::columns, Block::threads>;
-    constexpr int side = Block::side, rows = side / 16, columns = side / 8;  // of a warp, in fragments
+    constexpr int side = Block::side, stages = Block::stages, warp_rows = Block::warp_rows;
+    constexpr int rows = warp_rows / 16, columns = side / 8;  // of a warp, in fragments
     constexpr int stage_elements = Left::elements + Right::elements;
     DYNAMIC_SHARED(memory, T);
+    SHARED(place, TileIndex);  // while registers are full of sums
 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int warp_row = warp / Block::across * side, warp_column = warp % Block::across * side;
+    const int warp_row = warp / Block::across * warp_rows, warp_column = warp % Block::across * side;
     const int64_t tile_rows = ceil_div(shape.m, Block::rows), tile_columns = ceil_div(shape.n, Block::columns);
     const int64_t items = shape.outer * shape.inner;
     const int64_t tiles = splits * items * tile_rows * tile_columns;
@@ -157,13 +164,14 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
         auto left = a.template tile<Left>(outer, inner, first_row, shape.m, first_k);
         auto right = b.template tile<Right>(outer, inner, first_column, shape.n, first_k);
         float sums[rows][columns][4] = {};
+        if (threadIdx.x == 0) place = at;
 
-        const int64_t depth_here = min(shape.k - first_k, steps * depth<T>);
-        int64_t k_left = depth_here;  // of what was not fetched
+        int64_t k_left = min(shape.k - first_k, steps * depth<T>);  // of what was not fetched
         const auto fetch = [&](int stage) {
             if (k_left > 0) {
-                left.fetch(memory + stage * stage_elements, k_left);
-                right.fetch(memory + stage * stage_elements + Left::elements, k_left);
+                const int here = static_cast<int>(min(k_left, int64_t(depth<T>)));
+                left.fetch(memory + stage * stage_elements, here);
+                right.fetch(memory + stage * stage_elements + Left::elements, here);
             }
             k_left -= depth<T>;
             commit_copies();
@@ -171,21 +179,22 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
 #pragma unroll
         for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
         int stage = 0;
-        for (int64_t step = ceil_div(depth_here, depth<T>); step > 0; --step) {
+        while (k_left > (1 - stages) * depth<T>) {
             wait_for_copies<stages - 2>();
             __syncthreads();
-            fetch((stage + stages - 1) % stages);
+            fetch(stage == 0 ? stages - 1 : stage - 1);
             const T* a_tile = memory + stage * stage_elements;
             const T* b_tile = a_tile + Left::elements;
             multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
-            stage = (stage + 1) % stages;
+            stage = stage == stages - 1 ? 0 : stage + 1;
         }
         __syncthreads();  // all have multiplied the last stage, and its memory is free
 
         auto& strip = reinterpret_cast<Strip<side>*>(memory)[warp];
         constexpr int row_packs = side / 8;
-        const int place = lane % row_packs * 8;
-        const int64_t column = first_column + warp_column + place;
+        const TileIndex here = place;
+        const int own_column = lane % row_packs * 8;
+        const int64_t column = here.column * Block::columns + warp_column + own_column;
         const auto at_column = destination.column(column);
         // One copy of what is done to the sums, which may be long, whichever of them are in the strip.
 #pragma unroll 1
@@ -199,11 +208,11 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
             __syncwarp();
 #pragma unroll 1
             for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs) {
-                const int64_t row = first_row + warp_row + part * 16 + i;
+                const int64_t row = here.row * Block::rows + warp_row + part * 16 + i;
                 if (row >= shape.m || column >= shape.n) continue;
                 float elements[8];
-                strip.read(elements, i, place);
-                destination.store(elements, at.item * shape.m + row, at_column);
+                strip.read(elements, i, own_column);
+                destination.store(elements, here.item * shape.m + row, at_column);
             }
             __syncwarp();
         }
@@ -212,40 +221,49 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
 }
 
 struct Plan {
-    bool is_large;
+    int tile;        // 0: Small, 1: the first of the others, ...
+    int64_t blocks;  // that share all tiles
     int64_t steps;   // along k, of a block
     int64_t splits;  // blocks that share a tile
 };
 
-// Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
-constexpr int64_t enough_blocks = grid_limit < 128 ? grid_limit : 128;
+// One for each multiprocessor of a large GPU (H100, H200); fewer where the grid is small, for tests.
+constexpr int64_t enough_blocks = grid_limit < 132 ? grid_limit : 132;
 
-constexpr int64_t least_steps = 8, most_splits = 64;
+constexpr int64_t least_steps = 8, most_splits = enough_blocks / 2;
 
 // How tiles are shared that are fewer.
-template <class T>
-Plan share_tiles(bool is_large, int64_t tiles, int64_t k) {
+template <class T, class Block>
+Plan share_tiles(int tile, int64_t batch, int64_t m, int64_t n, int64_t k) {
+    const int64_t tiles = batch * ceil_div(m, Block::rows) * ceil_div(n, Block::columns);
     const int64_t steps = ceil_div(k, depth<T>);
     const int64_t wanted = tiles > 0 ? enough_blocks / tiles : 1;
     const int64_t possible = wanted < most_splits ? wanted : most_splits;
-    if (possible <= 1 || steps <= least_steps) {
-        return {is_large, steps, 1};
-    }
+    if (possible <= 1 || steps <= least_steps) return {tile, tiles, steps, 1};
     const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
-    return {is_large, own, ceil_div(steps, own)};
+    const int64_t splits = ceil_div(steps, own);
+    return {tile, tiles * splits, own, splits};
 }
 
-// Depends on sizes alone, and so do the results. Big: the tile, if it is filled, is worth what comes before and
+// Depends on sizes alone, and so do the results. A large tile, if it is filled, is worth what comes before and
 // after its steps, and there is work for at least half of the multiprocessors: L2 is read so much less often
-// that the others may rest.
-template <class T, class Big>
+// that the others may rest. L2 sets the pace: of several, that is chosen for which a multiprocessor, which runs
+// its blocks one after another, asks for fewest lines.
+template <class T, class... Big>
 Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const int64_t tiles = batch * ceil_div(m, Big::rows) * ceil_div(n, Big::columns);
-    if (m > Big::rows / 2 && n > Big::columns / 2 && k >= least_steps * depth<T>) {
-        const Plan plan = share_tiles<T>(true, tiles, k);
-        if (plan.splits * tiles >= enough_blocks / 2) return plan;
-    }
-    return share_tiles<T>(false, batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns), k);
+    Plan best = share_tiles<T, Small>(0, batch, m, n, k);
+    int tile = 0;
+    int64_t fewest = INT64_MAX;
+    const auto consider = [&](auto block) {
+        using Block = decltype(block);
+        const Plan plan = share_tiles<T, Block>(++tile, batch, m, n, k);
+        const bool is_filled = m > Block::rows / 2 && n > Block::columns / 2 && k >= least_steps * depth<T>;
+        if (!is_filled || plan.blocks < enough_blocks / 2) return;
+        const int64_t lines = ceil_div(plan.blocks, enough_blocks) * plan.steps * (Block::rows + Block::columns);
+        if (lines < fewest) best = plan, fewest = lines;
+    };
+    (consider(Big()), ...);
+    return best;
 }
 
 // The sums of all splits, in order.
@@ -273,28 +291,27 @@ __global__ void add_splits_kernel(Destination destination, const float* sums, in
 template <class T, class Block, class Destination, class A, class B>
 void launch_product(const Destination& destination, const A& a, const B& b, const Shape& shape,
                     const Plan& plan, cudaStream_t stream) {
-    const int64_t items = plan.splits * shape.outer * shape.inner;
-    const int64_t tiles = items * ceil_div(shape.m, Block::rows) * ceil_div(shape.n, Block::columns);
-    constexpr size_t shared = sizeof(T) * stages * depth<T> * (Block::rows + Block::columns);
-    static_assert(shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
+    static_assert(Block::shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
     LAUNCH_AS("matmul_tensor_kernel", (matmul_tensor_kernel<T, Destination, Block, A, B>),
-              blocks_for(tiles, 1), Block::threads, shared, stream, destination, a, b, shape, plan.steps,
-              plan.splits);
+              blocks_for(plan.blocks, 1), Block::threads, Block::shared, stream, destination, a, b, shape,
+              plan.steps, plan.splits);
 }
 
-// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh).
-template <class T, class Big = Large<T>, class Destination, class A, class B>
+// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh). Big: large tiles, of which the
+// first may be the best.
+template <class T, class... Big, class Destination, class A, class B>
 void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
               cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
-    const Plan plan = plan_for<T, Big>(batch, shape.m, shape.n, shape.k);
+    const Plan plan = plan_for<T, Big...>(batch, shape.m, shape.n, shape.k);
     const auto launch = [&](const auto& to) {
-        if (plan.is_large) {
-            launch_product<T, Big>(to, a, b, shape, plan, stream);
-        } else {
-            launch_product<T, Small>(to, a, b, shape, plan, stream);
-        }
+        int tile = 0;
+        const auto launch_if_chosen = [&](auto block) {
+            if (tile++ == plan.tile) launch_product<T, decltype(block)>(to, a, b, shape, plan, stream);
+        };
+        launch_if_chosen(Small());
+        (launch_if_chosen(Big()), ...);
     };
     if (plan.splits > 1) {
         launch(FloatSums{workspace, shape.n});
@@ -307,9 +324,9 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
 }
 
 // Floats of scratch memory that `multiply` needs.
-template <class T, class Big = Large<T>>
+template <class T, class... Big>
 int64_t sums_of_splits(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const Plan plan = plan_for<T, Big>(batch, m, n, k);
+    const Plan plan = plan_for<T, Big...>(batch, m, n, k);
     return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 
