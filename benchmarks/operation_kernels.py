@@ -166,7 +166,7 @@ class Block:
 DTYPES = {2: "bfloat16", 4: "float"}
 SIDES = {2: 64, 4: 32}
 SMALL = Block(32, 2, 2)
-LEAST_STEPS, MOST_SPLITS, ENOUGH = 8, 64, 128
+LEAST_STEPS, MOST_SPLITS, ENOUGH = 8, 66, 132
 STAGES = 4
 ADDED_AT_ONCE = 4  # splits, by the unrolled loop
 ADDING_SPLITS = "for (int64_t i = global_thread(); i < rows * row_packs; i += thread_count())"
@@ -217,7 +217,7 @@ def _product(
     rest = turns(
         matmul_tensor={
             "for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x)": 1,
-            "for (int64_t step = ceil_div(depth_here, depth<T>); step > 0; --step)": 0,
+            "while (k_left > (1 - stages) * depth<T>)": 0,
             "for (int part = 0; part < rows; ++part)": 1,  # each of its branches once
             "for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs)": stored,
         }

@@ -7,6 +7,7 @@ docs/performance.md on whole operations: *predicted* from machine code (gpu_mode
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -122,7 +123,7 @@ SCALAR_KERNELS = f'{HEADER}#include "matmul.cu"\nvoid* const used[] = {{' + ", "
 
 # Of kernels/matmul_tensor.cuh.
 LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
-    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large<bfloat16>, "
+    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Larger<bfloat16>, "
     f"Matrices<bfloat16, {str(a).lower()}>, Matrices<bfloat16, {str(b).lower()}>>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
@@ -133,20 +134,22 @@ def _products(
     operation: str,
     size: int,
     together: int,
+    tile: tuple[int, int],
+    threads: int,
+    stages: int,
     depth: int,
     mark: str = "",
     beside: tuple[int, int] = (1, 1),
 ) -> Ladder:
-    """Tiles of 128 x 256 by 256 threads, of which ``together`` make ``size`` products by one
-    operation; four stages, ``depth`` numbers deep. ``beside``: the tiles of a cluster, of which
-    each row and column is loaded once for all."""
-    tile, stages, threads = (128, 256), 4, 256
-    blocks = n // tile[0] * (n // tile[1])
-    count = n**3 // size
+    """Of the threads, ``together`` make ``size`` products by one operation; stages are ``depth``
+    numbers deep. ``beside``: the tiles of a cluster, of which each row and column is loaded once
+    for all."""
+    blocks = math.ceil(n / tile[0]) * math.ceil(n / tile[1])
+    count = math.prod(tile) * n // size  # of a block
     case = Case(
         blocks,
         threads,
-        (operation, count // (blocks * threads // together)),
+        (operation, count * together // threads),
         bytes=6.0 * n * n,
         flops=2.0 * n**3,
         latencies=(H200.l2_latency,),
@@ -161,13 +164,13 @@ def _products(
         f"bfloat16, matrices of {n:,} x {n:,} numbers",
         "tensor cores' peak",
         operation,
-        count * together,
+        blocks * count * together,
         dict.fromkeys(LAYOUTS, case),
         mark,
     )
 
 
-TENSOR = _products(8192, "HMMA", 16 * 8 * 16, 32, 32)
+TENSOR = _products(8192, "HMMA", 16 * 8 * 16, 32, (192, 256), 256, stages=3, depth=32)
 
 # Of kernels/matmul_hopper.cuh, in the same layouts.
 HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".join(
@@ -175,7 +178,9 @@ HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".j
     f"{str(a).lower()}, {str(b).lower()}>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
-HOPPER = _products(8192, "HGMMA", 64 * 256 * 16, 128, 64, " (Hopper)", beside=(2, 2))
+HOPPER = _products(
+    8192, "HGMMA", 64 * 256 * 16, 128, (128, 256), 256, 4, 64, " (Hopper)", beside=(2, 2)
+)
 
 
 def tensor_codes() -> dict[str, MachineCode]:

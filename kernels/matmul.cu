@@ -253,21 +253,20 @@ int64_t tiles_of(int64_t batch, int64_t m, int64_t n) {
 template <class T, int tile, class Results>
 void multiply_tiled(const Results& results, const T* a, const T* b, const Shape& shape,
                     const TilePlan& plan, bool transpose_a, bool transpose_b, cudaStream_t stream) {
-    const int64_t tiles = plan.splits * tiles_of<tile>(shape.batch, shape.m, shape.n);
     // A stored row of a runs along k, one of b along n; transposed, the other way round.
     const auto a_along_k = transpose_b ? matmul_kernel<T, Results, tile, true, true>
                                        : matmul_kernel<T, Results, tile, true, false>;
     const auto a_across_k = transpose_b ? matmul_kernel<T, Results, tile, false, true>
                                         : matmul_kernel<T, Results, tile, false, false>;
-    LAUNCH_AS("matmul_kernel", transpose_a ? a_across_k : a_along_k, blocks_for(tiles, 1), threads,
-              0, stream, results, a, b, shape, plan.steps, plan.splits);
+    LAUNCH_AS("matmul_kernel", transpose_a ? a_across_k : a_along_k, blocks_for(plan.blocks, 1),
+              threads, 0, stream, results, a, b, shape, plan.steps, plan.splits);
 }
 
 template <class Results, class T, class... Rest>
 void multiply(const Results& results, const T* a, const T* b, const Shape& shape, const TilePlan& plan,
               Rest... rest) {
     if constexpr (std::is_same<T, float>::value) {
-        if (plan.is_large) return multiply_tiled<T, 128>(results, a, b, shape, plan, rest...);
+        if (plan.tile > 0) return multiply_tiled<T, 128>(results, a, b, shape, plan, rest...);
     }
     multiply_tiled<T, 64>(results, a, b, shape, plan, rest...);
 }
@@ -279,10 +278,10 @@ TilePlan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
     constexpr int64_t blocks = 2 * enough_blocks;
     if constexpr (std::is_same<T, float>::value) {
         const int64_t tiles = tiles_of<128>(batch, m, n), steps = ceil_div(k, step_depth<T, 128>);
-        const TilePlan plan = share_tiles(true, tiles, steps, blocks);
-        if (m > 64 && n > 64 && plan.splits * tiles >= blocks * 3 / 4) return plan;
+        const TilePlan plan = share_tiles(1, tiles, steps, blocks);
+        if (m > 64 && n > 64 && plan.blocks >= blocks * 3 / 4) return plan;
     }
-    return share_tiles(false, tiles_of<64>(batch, m, n), ceil_div(k, step_depth<T, 64>), blocks);
+    return share_tiles(0, tiles_of<64>(batch, m, n), ceil_div(k, step_depth<T, 64>), blocks);
 }
 
 // Elements of scratch memory that `matmul` needs.

@@ -7,19 +7,20 @@
 // distances between rows are multiples of 16 bytes (others are copied first); m, n
 // and k are what they are.
 //
-//   - a block owns a tile of c, of which each warp has a square, in registers, and adds to it by
+//   - a block owns a tile of c, of which each warp has a rectangle, in registers, and adds to it by
 //     mma.sync, 16 along k at a time, what ldmatrix loads from shared memory (tile.cuh);
-//   - shared memory holds `stages` tiles of a and b. While one is multiplied, the next ones are on
-//     their way, by copies that need no registers and that nobody waits for until they are due;
+//   - shared memory holds three or four stages of the tile's lines of a and b. While one is multiplied, the
+//     next ones are on their way, by copies that need no registers and that nobody waits for until they are due;
 //   - one barrier a step: behind it all have multiplied the stage before, which is filled again, and
 //     every thread's copies of this one have arrived;
 //   - tiles are taken in groups of `raster` rows: blocks that run at the same time share rows of a and
 //     columns of b in L2;
 //   - a warp's results pass through shared memory 16 rows at a time, so that whole packs are stored.
-// Large problems use tiles of 128 x 256, for which L2 is read least often; 64 x 64 serve those that would
-// leave multiprocessors idle. Where even these are few, several blocks share a tile: each takes a stretch
-// of k and writes its sums to memory, and a second kernel adds them, in order, so that the result is the
-// same in every run.
+// Large problems use large tiles, for which L2 is read least often: of 16 bits 192 x 256, by 8 warps of which each has
+// 96 x 64 in 192 registers, so that b's fragments are loaded when they are due; or 128 x 256, where those would be
+// half empty or take a turn more. 64 x 64 serve those that would leave multiprocessors idle. Where even these
+// are few, several blocks share a tile: each takes a stretch of k and writes its sums to memory, and a
+// second kernel adds them, in order, so that the result is the same in every run.
 #include "matmul_tensor.cuh"
 
 namespace {
@@ -32,10 +33,10 @@ void multiply_stored(const Destination& destination, const T* a, const T* b, flo
     const auto by = [&](const auto& left) {
         if (transpose_b) {
             const Matrices<T, true> right{b, b_outer, b_inner, ldb};
-            multiply<T>(destination, left, right, workspace, shape, stream);
+            multiply<T, Larger<T>, Large<T>>(destination, left, right, workspace, shape, stream);
         } else {
             const Matrices<T, false> right{b, b_outer, b_inner, ldb};
-            multiply<T>(destination, left, right, workspace, shape, stream);
+            multiply<T, Larger<T>, Large<T>>(destination, left, right, workspace, shape, stream);
         }
     };
     if (transpose_a) {
@@ -50,7 +51,8 @@ void multiply_stored(const Destination& destination, const T* a, const T* b, flo
 // How many floats of scratch memory the launchers below need for a batch of products; 0 for most.
 // element_bytes: 2, or 4 for float32.
 int64_t matmul_tensor_workspace(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t element_bytes) {
-    return element_bytes == 4 ? sums_of_splits<float>(batch, m, n, k) : sums_of_splits<half>(batch, m, n, k);
+    return element_bytes == 4 ? sums_of_splits<float, Large<float>>(batch, m, n, k)
+                              : sums_of_splits<half, Larger<half>, Large<half>>(batch, m, n, k);
 }
 FUNCTION(matmul_tensor_workspace);
 

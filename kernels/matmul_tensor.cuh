@@ -7,21 +7,27 @@
 
 namespace {
 
-constexpr int stages = 4, raster = 8;
+constexpr int raster = 8, line_bytes = 64;  // of a stage
 template <class T>
-constexpr int depth = 64 / sizeof(T);  // of a stage
+constexpr int depth = line_bytes / sizeof(T);
 
-// A block's tile of c: `down` rows of `across` warps, each of which has side x side of it.
-template <int warp_side, int down, int warps_across>
+// A block's tile of c: `down` rows of `across` warps, each of which has warp_rows x side of it.
+template <int warp_side, int down, int warps_across, int rows_of_warp = warp_side>
 struct Block {
-    static constexpr int side = warp_side, across = warps_across, threads = 32 * down * across;
-    static constexpr int rows = down * side, columns = across * side;
+    static constexpr int side = warp_side, warp_rows = rows_of_warp, across = warps_across;
+    static constexpr int threads = 32 * down * across;
+    static constexpr int rows = down * warp_rows, columns = across * side;
     static constexpr int at_a_time = threads <= 128 ? 2 : 1;  // on a multiprocessor
+    // Four stages, or as many as fit into 99 KB, which every GPU from compute capability 8.0 on gives to a block.
+    static constexpr int stage_bytes = line_bytes * (rows + columns);
+    static constexpr int stages = 4 * stage_bytes <= 99 << 10 ? 4 : 3, shared = stages * stage_bytes;
 };
 template <class T>
 constexpr int large_side = sizeof(T) == 2 ? 64 : 32;
 template <class T>
 using Large = Block<large_side<T>, 2, 4>;
+template <class T>
+using Larger = Block<large_side<T>, 2, 4, sizeof(T) == 2 ? 96 : large_side<T>>;
 using Small = Block<32, 2, 2>;
 
 struct Shape {
@@ -98,18 +104,17 @@ __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* 
                                       int warp_row, int warp_column) {
 #pragma unroll
     for (int k = 0; k < depth<T>; k += 16) {
-        unsigned a_part[rows][4], b_part[columns / 2][2][2];
+        unsigned a_part[rows][4];
 #pragma unroll
         for (int i = 0; i < rows; ++i) Left::load_left(a_part[i], a_tile, warp_row + i * 16, k);
 #pragma unroll
         for (int j = 0; j < columns / 2; ++j) {
-            Right::load_right(b_part[j], b_tile, warp_column + j * 16, k);
-        }
+            unsigned b_part[2][2];
+            Right::load_right(b_part, b_tile, warp_column + j * 16, k);
 #pragma unroll
-        for (int i = 0; i < rows; ++i) {
-#pragma unroll
-            for (int j = 0; j < columns; ++j) {
-                mma_m16n8k16<T>(sums[i][j], a_part[i], b_part[j / 2][j % 2]);
+            for (int i = 0; i < rows; ++i) {
+                mma_m16n8k16<T>(sums[i][2 * j], a_part[i], b_part[0]);
+                mma_m16n8k16<T>(sums[i][2 * j + 1], a_part[i], b_part[1]);
             }
         }
     }
@@ -141,12 +146,14 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     matmul_tensor_kernel(Destination destination, A a, B b, Shape shape, int64_t steps, int64_t splits) {
     using Left = typename A::template TileOf<Block::rows, Block::threads>;
     using Right = typename B::template TileOf<Block::columns, Block::threads>;
-    constexpr int side = Block::side, rows = side / 16, columns = side / 8;  // of a warp, in fragments
+    constexpr int side = Block::side, stages = Block::stages, warp_rows = Block::warp_rows;
+    constexpr int rows = warp_rows / 16, columns = side / 8;  // of a warp, in fragments
     constexpr int stage_elements = Left::elements + Right::elements;
     DYNAMIC_SHARED(memory, T);
+    SHARED(place, TileIndex);  // while registers are full of sums
 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int warp_row = warp / Block::across * side, warp_column = warp % Block::across * side;
+    const int warp_row = warp / Block::across * warp_rows, warp_column = warp % Block::across * side;
     const int64_t tile_rows = ceil_div(shape.m, Block::rows), tile_columns = ceil_div(shape.n, Block::columns);
     const int64_t items = shape.outer * shape.inner;
     const int64_t tiles = splits * items * tile_rows * tile_columns;
@@ -158,13 +165,14 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
         auto left = a.template tile<Left>(outer, inner, first_row, shape.m, first_k);
         auto right = b.template tile<Right>(outer, inner, first_column, shape.n, first_k);
         float sums[rows][columns][4] = {};
+        if (threadIdx.x == 0) place = at;
 
-        const int64_t depth_here = min(shape.k - first_k, steps * depth<T>);
-        int64_t k_left = depth_here;  // of what was not fetched
+        int64_t k_left = min(shape.k - first_k, steps * depth<T>);  // of what was not fetched
         const auto fetch = [&](int stage) {
             if (k_left > 0) {
-                left.fetch(memory + stage * stage_elements, k_left);
-                right.fetch(memory + stage * stage_elements + Left::elements, k_left);
+                const int here = static_cast<int>(min(k_left, int64_t(depth<T>)));
+                left.fetch(memory + stage * stage_elements, here);
+                right.fetch(memory + stage * stage_elements + Left::elements, here);
             }
             k_left -= depth<T>;
             commit_copies();
@@ -172,21 +180,22 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
 #pragma unroll
         for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
         int stage = 0;
-        for (int64_t step = ceil_div(depth_here, depth<T>); step > 0; --step) {
+        while (k_left > (1 - stages) * depth<T>) {
             wait_for_copies<stages - 2>();
             __syncthreads();
-            fetch((stage + stages - 1) % stages);
+            fetch(stage == 0 ? stages - 1 : stage - 1);
             const T* a_tile = memory + stage * stage_elements;
             const T* b_tile = a_tile + Left::elements;
             multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
-            stage = (stage + 1) % stages;
+            stage = stage == stages - 1 ? 0 : stage + 1;
         }
         __syncthreads();  // all have multiplied the last stage, and its memory is free
 
         auto& strip = reinterpret_cast<Strip<side>*>(memory)[warp];
         constexpr int row_packs = side / 8;
-        const int place = lane % row_packs * 8;
-        const int64_t column = first_column + warp_column + place;
+        const TileIndex here = place;
+        const int own_column = lane % row_packs * 8;
+        const int64_t column = here.column * Block::columns + warp_column + own_column;
         const auto at_column = destination.column(column);
         // One copy of what is done to the sums, which may be long, whichever of them are in the strip.
 #pragma unroll 1
@@ -200,11 +209,11 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
             __syncwarp();
 #pragma unroll 1
             for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs) {
-                const int64_t row = first_row + warp_row + part * 16 + i;
+                const int64_t row = here.row * Block::rows + warp_row + part * 16 + i;
                 if (row >= shape.m || column >= shape.n) continue;
                 float elements[8];
-                strip.read(elements, i, place);
-                destination.store(elements, at.item * shape.m + row, at_column);
+                strip.read(elements, i, own_column);
+                destination.store(elements, here.item * shape.m + row, at_column);
             }
             __syncwarp();
         }
@@ -212,44 +221,56 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     }
 }
 
-// Big: the tile, if it is filled, is worth what comes before and after its steps, and there is work for at least
-// half of the multiprocessors: L2 is read so much less often that the others may rest.
-template <class T, class Big>
+// Depends on sizes alone, and so do the results. A large tile, if it is filled, is worth what comes before and
+// after its steps, and there is work for at least half of the multiprocessors: L2 is read so much less often
+// that the others may rest. L2 sets the pace: of several, that is chosen for which a multiprocessor, which runs
+// its blocks one after another, asks for fewest lines.
+template <class T, class... Big>
 TilePlan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const int64_t tiles = batch * ceil_div(m, Big::rows) * ceil_div(n, Big::columns);
     const int64_t steps = ceil_div(k, depth<T>);
-    if (m > Big::rows / 2 && n > Big::columns / 2 && k >= least_steps * depth<T>) {
-        const TilePlan plan = share_tiles(true, tiles, steps);
-        if (plan.splits * tiles >= enough_blocks / 2) return plan;
-    }
-    return share_tiles(false, batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns), steps);
+    const auto share = [&](int tile, auto block) {
+        using Block = decltype(block);
+        return share_tiles(tile, batch * ceil_div(m, Block::rows) * ceil_div(n, Block::columns), steps);
+    };
+    TilePlan best = share(0, Small());
+    int tile = 0;
+    int64_t fewest = INT64_MAX;
+    const auto consider = [&](auto block) {
+        using Block = decltype(block);
+        const TilePlan plan = share(++tile, block);
+        const bool is_filled = m > Block::rows / 2 && n > Block::columns / 2 && k >= least_steps * depth<T>;
+        if (!is_filled || plan.blocks < enough_blocks / 2) return;
+        const int64_t lines = ceil_div(plan.blocks, enough_blocks) * plan.steps * (Block::rows + Block::columns);
+        if (lines < fewest) best = plan, fewest = lines;
+    };
+    (consider(Big()), ...);
+    return best;
 }
 
 template <class T, class Block, class Destination, class A, class B>
 void launch_product(const Destination& destination, const A& a, const B& b, const Shape& shape,
                     const TilePlan& plan, cudaStream_t stream) {
-    const int64_t items = plan.splits * shape.outer * shape.inner;
-    const int64_t tiles = items * ceil_div(shape.m, Block::rows) * ceil_div(shape.n, Block::columns);
-    constexpr size_t shared = sizeof(T) * stages * depth<T> * (Block::rows + Block::columns);
-    static_assert(shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
+    static_assert(Block::shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
     LAUNCH_AS("matmul_tensor_kernel", (matmul_tensor_kernel<T, Destination, Block, A, B>),
-              blocks_for(tiles, 1), Block::threads, shared, stream, destination, a, b, shape, plan.steps,
-              plan.splits);
+              blocks_for(plan.blocks, 1), Block::threads, Block::shared, stream, destination, a, b, shape,
+              plan.steps, plan.splits);
 }
 
-// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh).
-template <class T, class Big = Large<T>, class Destination, class A, class B>
+// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh). Big: large tiles, of which the
+// first may be the best.
+template <class T, class... Big, class Destination, class A, class B>
 void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
               cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
-    const TilePlan plan = plan_for<T, Big>(batch, shape.m, shape.n, shape.k);
+    const TilePlan plan = plan_for<T, Big...>(batch, shape.m, shape.n, shape.k);
     const auto launch = [&](const auto& to) {
-        if (plan.is_large) {
-            launch_product<T, Big>(to, a, b, shape, plan, stream);
-        } else {
-            launch_product<T, Small>(to, a, b, shape, plan, stream);
-        }
+        int tile = 0;
+        const auto launch_if_chosen = [&](auto block) {
+            if (tile++ == plan.tile) launch_product<T, decltype(block)>(to, a, b, shape, plan, stream);
+        };
+        launch_if_chosen(Small());
+        (launch_if_chosen(Big()), ...);
     };
     if (plan.splits > 1) {
         launch(FloatSums{workspace, shape.n});
@@ -260,9 +281,9 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
 }
 
 // Floats of scratch memory that `multiply` needs.
-template <class T, class Big = Large<T>>
+template <class T, class... Big>
 int64_t sums_of_splits(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const TilePlan plan = plan_for<T, Big>(batch, m, n, k);
+    const TilePlan plan = plan_for<T, Big...>(batch, m, n, k);
     return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 

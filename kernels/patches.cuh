@@ -70,6 +70,8 @@ class WindowTile : public TileLayout<T, lines, depth<T>, threads, true> {
     using Base = TileLayout<T, lines, depth<T>, threads, true>;
     static constexpr int packs = Base::packs;
 
+    static_assert(Base::sharing == threads, "all threads have packs");
+
   public:
     __device__ WindowTile(const Patches<T, true>& patches, const T* images, int64_t first_line, int64_t all_lines,
                       int64_t first_k)
@@ -107,6 +109,8 @@ class WindowTile : public TileLayout<T, lines, depth<T>, threads, true> {
 template <class T, int lines, int threads>
 class ColumnTile : public TileLayout<T, lines, depth<T>, threads, false> {
     using Base = TileLayout<T, lines, depth<T>, threads, false>;
+
+    static_assert(Base::sharing == threads, "all threads have packs");
 
   public:
     __device__ ColumnTile(const Patches<T, false>& patches, const T* images, int64_t first_line, int64_t, int64_t first_k)
@@ -162,6 +166,8 @@ struct Weights {
 template <class T, int lines, int threads>
 class WeightTile : public TileLayout<T, lines, depth<T>, threads, true> {
     using Base = TileLayout<T, lines, depth<T>, threads, true>;
+
+    static_assert(Base::sharing == threads, "all threads have packs");
 
   public:
     __device__ WeightTile(const Weights<T>& weights, const T* group, int64_t first_line, int64_t all_lines,

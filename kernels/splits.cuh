@@ -8,25 +8,26 @@
 namespace {
 
 struct TilePlan {
-    bool is_large;   // the tile
+    int tile;        // which of those that there are: 0 is the smallest
+    int64_t blocks;  // that share all tiles
     int64_t steps;   // along k, of a block
     int64_t splits;  // blocks that share a tile
 };
 
-// Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
-constexpr int64_t enough_blocks = grid_limit < 128 ? grid_limit : 128;
+// One for each multiprocessor of a large GPU (H100, H200); fewer where the grid is small, for tests.
+constexpr int64_t enough_blocks = grid_limit < 132 ? grid_limit : 132;
 
-constexpr int64_t least_steps = 8, most_splits = 64;
+constexpr int64_t least_steps = 8, most_splits = enough_blocks / 2;
 
-// How tiles are shared that are fewer than `blocks`. Depends on sizes alone, and so do the results.
-inline TilePlan share_tiles(bool is_large, int64_t tiles, int64_t steps, int64_t blocks = enough_blocks) {
+// How tiles are shared that are fewer than the blocks that are wanted. Depends on sizes alone, and so do the
+// results.
+inline TilePlan share_tiles(int tile, int64_t tiles, int64_t steps, int64_t blocks = enough_blocks) {
     const int64_t wanted = tiles > 0 ? blocks / tiles : 1;
     const int64_t possible = wanted < most_splits ? wanted : most_splits;
-    if (possible <= 1 || steps <= least_steps) {
-        return {is_large, steps, 1};
-    }
+    if (possible <= 1 || steps <= least_steps) return {tile, tiles, steps, 1};
     const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
-    return {is_large, own, ceil_div(steps, own)};
+    const int64_t splits = ceil_div(steps, own);
+    return {tile, tiles * splits, own, splits};
 }
 
 // The sums of all splits, in order: of each `rows` rows of n, which the destination gets `together` at

@@ -17,11 +17,11 @@ template <class T, int lines, int depth, int threads, bool along_k>
 class TileLayout {
   protected:
     static constexpr int size = Pack<T>::size;
-    static constexpr int row_packs = (along_k ? depth : lines) / size;
-    static constexpr int packs = lines * depth / size / threads;  // of a thread
-    static constexpr int rows_apart = threads / row_packs;        // of a thread's packs
-    static_assert(packs * threads * size == lines * depth && rows_apart * row_packs == threads,
-                  "threads share a tile's packs evenly");
+    static constexpr int rows = along_k ? lines : depth, row_packs = lines * depth / rows / size;
+    // Of a thread's packs; where rows are shared unevenly, a multiple of eight, and some threads have no packs.
+    static constexpr int multiple = threads % row_packs ? 8 : 1, rows_apart = threads / row_packs / multiple * multiple;
+    static constexpr int sharing = rows_apart * row_packs, packs = rows / rows_apart;  // threads, packs of each
+    static_assert(packs * rows_apart == rows, "threads share a tile's packs evenly");
 
   public:
     static constexpr int elements = lines * depth;
@@ -30,15 +30,15 @@ class TileLayout {
     __device__ static void load_left(unsigned (&fragment)[4], const T* tile, int line, int k) {
         const int lane = threadIdx.x % 32;
         if constexpr (along_k) {
-            ldmatrix(fragment, tile + place(line + lane % 16, k / size + lane / 16));
+            ldmatrix(fragment, tile + line * depth + place(lane % 16, lane / 16, k));
         } else if constexpr (sizeof(T) == 4) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 fragment[i] = number(tile, k + lane % 4 + i / 2 * 4, line + lane / 4 + i % 2 * 8);
             }
         } else {
-            const int row = k + lane / 16 * 8 + lane % 8;
-            ldmatrix_trans(fragment, tile + place(row, line / size + lane / 8 % 2));
+            const int row = lane / 16 * 8 + lane % 8;
+            ldmatrix_trans(fragment, tile + k * lines + place(row, lane / 8 % 2, line));
         }
     }
 
@@ -52,11 +52,10 @@ class TileLayout {
                 both[i] = number(tile, k + lane % 4 + i % 2 * 4, line + lane / 4 + i / 2 * 8);
             }
         } else if constexpr (along_k) {
-            const int row = line + lane / 16 * 8 + lane % 8;
-            ldmatrix(both, tile + place(row, k / size + lane / 8 % 2));
+            const int row = lane / 16 * 8 + lane % 8;
+            ldmatrix(both, tile + line * depth + place(row, lane / 8 % 2, k));
         } else {
-            const int row = k + lane % 16;
-            ldmatrix_trans(both, tile + place(row, line / size + lane / 16));
+            ldmatrix_trans(both, tile + k * lines + place(lane % 16, lane / 16, line));
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) fragments[i / 2][i % 2] = both[i];
@@ -85,7 +84,10 @@ class TileLayout {
     // The first of a thread's packs, and where the tile has the i-th.
     __device__ static int first_row() { return threadIdx.x / row_packs; }
     __device__ static int first_column() { return threadIdx.x % row_packs * size; }
-    __device__ static int own_place(int i) { return place(first_row() + i * rows_apart, threadIdx.x % row_packs); }
+    __device__ static int own_place(int i) {
+        const int below = i * rows_apart / 8 * 8, rest = i * rows_apart % 8;
+        return below * row_packs * size + place(first_row() + rest, threadIdx.x % row_packs);
+    }
 
   private:
     // What ldmatrix cannot transpose.
@@ -96,14 +98,13 @@ class TileLayout {
     }
 
     // Rows of 8 packs fill the banks once: the row decides. Of 4, two rows do: every other one. Where
-    // single numbers are read, of four rows at once, two packs beside each other of each.
-    __device__ static int place(int row, int pack) {
-        if (sizeof(T) == 4 && !along_k) {
-            return (row * row_packs + (pack ^ (row % 4 * 2))) * size;
-        }
+    // single numbers are read, of four rows at once, two packs beside each other of each. After eight rows
+    // patterns begin again. further: elements, a multiple of two packs; pack is 0 or 1 if it is not 0.
+    __device__ static int place(int row, int pack, int further = 0) {
         constexpr int rows_of_banks = row_packs >= 8 ? 1 : 8 / row_packs;
         constexpr int patterns = row_packs >= 8 ? 8 : row_packs;
-        return (row * row_packs + (pack ^ (row / rows_of_banks % patterns))) * size;
+        const int pattern = sizeof(T) == 4 && !along_k ? row % 4 * 2 : row / rows_of_banks % patterns;
+        return row * row_packs * size + ((pack ^ pattern) * size ^ further);
     }
 };
 
@@ -111,39 +112,40 @@ class TileLayout {
 template <class T, int lines, int depth, int threads, bool along_k>
 class Tile : public TileLayout<T, lines, depth, threads, along_k> {
     using Layout = TileLayout<T, lines, depth, threads, along_k>;
-    using Layout::packs, Layout::rows_apart, Layout::size;
+    using Layout::packs, Layout::rows_apart, Layout::sharing, Layout::size;
 
   public:
     // Of the tiles along k from `first_line` and `first_k` on of a matrix whose rows are `stride` apart.
     __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines,
                     int64_t first_k)
-        : row_(Layout::first_row()), column_(Layout::first_column()) {
-        const int64_t left = all_lines - first_line;
-        lines_left_ = static_cast<int>(left < lines ? left : lines);
-        source_ = matrix + (along_k ? (first_line + row_) * stride + first_k + column_
-                                    : (first_k + row_) * stride + first_line + column_);
-        apart_ = rows_apart * stride;
-        advance_ = along_k ? depth : depth * stride;
+        : stride_(stride) {
+        const int64_t left = all_lines - first_line, row = Layout::first_row(), column = Layout::first_column();
+        const int own = static_cast<int>((left < lines ? left : lines) - (along_k ? row : column));
+        own_ = along_k ? own : bytes_inside(own);
+        source_ = matrix + (along_k ? (first_line + row) * stride + first_k + column
+                                    : (first_k + row) * stride + first_line + column);
     }
 
     // Begins to copy the next tile, of which k_left are inside the matrix; zeros for what is not.
-    __device__ void fetch(T* tile, int64_t k_left) {
-        const int depth_left = static_cast<int>(k_left < depth ? k_left : depth);
-        const int rows = along_k ? lines_left_ : depth_left;
-        const int columns = (along_k ? depth_left : lines_left_) - column_;
-        const int inside = columns <= 0 ? 0 : columns < size ? columns : size;
+    __device__ void fetch(T* tile, int k_left) {
+        if (sharing < threads && threadIdx.x >= sharing) return;
+        const int rows = along_k ? own_ : k_left - Layout::first_row();
+        const int inside = along_k ? bytes_inside(k_left - Layout::first_column()) : own_;
 #pragma unroll
         for (int i = 0; i < packs; ++i) {
-            const int row = row_ + i * rows_apart;
-            const int bytes = row < rows ? inside * int(sizeof(T)) : 0;
-            copy_async(tile + Layout::own_place(i), source_ + i * apart_, bytes);
+            const int bytes = i * rows_apart < rows ? inside : 0;
+            copy_async(tile + Layout::own_place(i), source_ + i * rows_apart * stride_, bytes);
         }
-        source_ += advance_;
+        source_ += along_k ? depth : depth * stride_;
     }
 
   private:
+    // Of a pack in which so many elements are.
+    __device__ static int bytes_inside(int elements) {
+        return (elements <= 0 ? 0 : elements < size ? elements : size) * int(sizeof(T));
+    }
+
     const T* source_;  // this thread's first pack of the next tile
-    int64_t apart_, advance_;
-    int row_, column_;
-    int lines_left_;
+    int64_t stride_;
+    int own_;  // lines from that pack's on; where rows are along lines, what is inside of each pack, in bytes
 };

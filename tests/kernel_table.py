@@ -359,8 +359,7 @@ LAYOUTS = [Layout(*which) for which in itertools.product((False, True), repeat=2
 
 @row("matmul_tensor", dtypes=BY_TENSOR_CORES, exact=True)
 def matmul_tensor(draw: Draw) -> Iterator[Call]:
-    # (outer, inner, m, n, k): ends of tiles, of fragments and of packs; the last but one uses large
-    # tiles, and more tiles than blocks.
+    # (outer, inner, m, n, k): ends of tiles, of fragments and of packs; more tiles than blocks.
     sizes = [
         (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 2, 3, 4, 0),
         (1, 1, 1, 1, 1), (1, 1, 63, 65, 31), (1, 1, 64, 64, 32), (1, 1, 65, 63, 33),
@@ -375,7 +374,13 @@ def matmul_tensor(draw: Draw) -> Iterator[Call]:
     lying += [Layout(False, True, heads=True), Layout(True, False, heads=True, gap=8)]
     for layout in lying:
         yield matmul_tensor_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
-    yield matmul_tensor_call(draw, (2, 1, 129, 257, 40), Layout(False, True))
+    # Large tiles: of float32; of 16 bits of 192 rows, and of 128, which blocks share.
+    is_float = draw.dtype.itemsize == 4
+    for layout in LAYOUTS:
+        size = (1, 1, 129, 257, 136) if is_float else (3, 1, 260, 129, 264)
+        yield matmul_tensor_call(draw, size, layout)
+    if not is_float:
+        yield matmul_tensor_call(draw, (1, 1, 200, 257, 264), Layout(), bias=True)
     # Rows of tiles for more than one group.
     yield matmul_tensor_call(draw, (1, 1, 641, 65, 8), Layout())
     # Several blocks share a tile.
