@@ -248,6 +248,7 @@ def test_a_wrong_rule_is_reported():
         ("if (f<2, g<3>>(p->x, 1) < p->n) return;", "f<2, g<3>>(p->x, 1) < p->n -> true"),
         ("const bool kept = (word >> 8) >= least;", "(word >> 8) >= least -> false"),
         ("for (int i = 0; i < n; ++i) f(i);", ""),
+        ("load<(shares > 1)>(stage);", ""),
     ],
 )  # fmt: skip
 def test_a_comparison_is_decided_whole(text, found):

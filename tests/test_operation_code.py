@@ -118,23 +118,23 @@ def test_batch_norm_reads_packs() -> None:
 # ---- the table ----
 
 
-def test_blocks_are_chosen_as_the_kernels_do() -> None:
+def test_blocks_are_chosen_as_the_kernels_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the scratch memory that the extension asks for."""
     from tapegrad import tensor
     from tapegrad.core.kernels import ask
 
     device = tensor([0.0], device="emulated")._device
+    # (The emulated device's grid is small: eight blocks are enough.)
+    monkeypatch.setattr(operation_kernels, "ENOUGH", 8)
+    monkeypatch.setattr(operation_kernels, "MOST_SPLITS", 4)
     for m, n, k in ((64, 576, 9000), (256, 2304, 3136), (128, 1152, 100), (33, 8, 4096)):
         for size in (2, 4):
-            # (The emulated device's grid is small: eight blocks are enough.)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(operation_kernels, "ENOUGH", 8)
-                big = for_rows(m, operation_kernels.SIDES[size])
-                _, _, splits = operation_kernels.plan_for(big, m, n, -(-k * size // 64))
+            big = for_rows(m, operation_kernels.SIDES[size])
+            _, _, splits = operation_kernels.plan_for(big, m, n, -(-k * size // 64))
             sizes = (1, 1, n, m, 1, 1, 1, 1, 1, 1, 1, 1, k, 1, 1, 1, 0, 0, 0, 1, 1, 1)
             floats = ask(device, "convolution_weight_workspace", *sizes, size)
             assert floats == (splits * m * n if splits > 1 else 0), (m, n, k, size)
-    _, splits = operation_kernels.shared(2, -(-700 // 16), 2 * 8)  # of two large tiles
+    _, splits = operation_kernels.shared(8, -(-700 // 32), 2 * 8)  # of eight small tiles
     assert ask(device, "matmul_workspace", 2, 65, 66, 700, 4) == splits * 2 * 65 * 66
 
 

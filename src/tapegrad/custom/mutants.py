@@ -105,6 +105,6 @@ def is_check(text: str, start: int, end: int) -> bool:
     work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
     line = text[text.rfind("\n", 0, start) + 1 : end]
     loop = re.match(r" *(?:for|while) \((.*)", line)
-    if "constexpr" in line:
+    if "constexpr" in line or text[:start].endswith("<("):  # an argument of a template
         return False
     return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
