@@ -188,6 +188,13 @@ CASES = [
         depth=lambda n, c, size, out: 9 * c,
     ),
     _convolution(
+        "convolution_relu",
+        ("x", "w"),
+        lambda ops, x, w: ops["convolution_relu"](x, w, None, out=x.shape[2:], geometry=_GEOMETRY),
+        lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1).relu(),
+        depth=lambda n, c, size, out: 9 * c,
+    ),
+    _convolution(
         "convolution_input",
         ("y", "w"),
         lambda ops, g, w: ops["convolution_input"](g, w, size=g.shape[2:], geometry=_GEOMETRY),
