@@ -120,6 +120,7 @@ TWO_PRODUCTS = "attention* feed_forward*"
 # What cannot be held to it: {names: (where: "" everywhere, "+" and "-" large and small, reason)}.
 IMPOSSIBLE = {
     "feed_forward*": ("-", "what the second layer is given is rounded, and 0 where it is so small"),
+    "conv_relu*": ("-", "a result that is rounded to 0 has no slope, as of the two operations"),
     "rms_norm_plain": ("", "eps is that of the dtype, and another in float64"),
     "bce_*": ("+", "probabilities are at most 1"),
     "sinc special.sinc": ("+", "float32 holds pi x with an error of a radian"),
