@@ -121,12 +121,14 @@ SCALAR_KERNELS = f'{HEADER}#include "matmul.cu"\nvoid* const used[] = {{' + ", "
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip
 
-# Of kernels/matmul_tensor.cuh.
-LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
-    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Larger<bfloat16>, "
-    f"Matrices<bfloat16, {str(a).lower()}>, Matrices<bfloat16, {str(b).lower()}>>"
-    for a, b in LAYOUTS.values()
-) + "};\n"  # fmt: skip
+
+def _large(dtype: str) -> str:
+    """The largest of kernels/matmul_tensor.cuh."""
+    return '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
+        f"(void*)matmul_tensor_kernel<{dtype}, Epilogue<{dtype}>, Larger<{dtype}>, "
+        f"Matrices<{dtype}, {str(a).lower()}>, Matrices<{dtype}, {str(b).lower()}>>"
+        for a, b in LAYOUTS.values()
+    ) + "};\n"  # fmt: skip
 
 
 def _products(
@@ -140,28 +142,30 @@ def _products(
     depth: int,
     mark: str = "",
     beside: tuple[int, int] = (1, 1),
+    itemsize: int = 2,
 ) -> Ladder:
     """Of the threads, ``together`` make ``size`` products by one operation; stages are ``depth``
     numbers deep. ``beside``: the tiles of a cluster, of which each row and column is loaded once
-    for all."""
+    for all. Of floats, by ``itemsize``, a product is three of tfloat32, at half the rate."""
+    dtype, products, slower = ("bfloat16", 1, 1) if itemsize == 2 else ("float32", 3, 2)
     blocks = math.ceil(n / tile[0]) * math.ceil(n / tile[1])
-    count = math.prod(tile) * n // size  # of a block
+    count = products * math.prod(tile) * n // size  # of a block
     case = Case(
         blocks,
         threads,
         (operation, count * together // threads),
-        bytes=6.0 * n * n,
-        flops=2.0 * n**3,
+        bytes=3.0 * itemsize * n * n,
+        flops=2.0 * n**3 * products * slower,
         latencies=(H200.l2_latency,),
-        l2=blocks * (tile[0] / beside[1] + tile[1] / beside[0]) * n * 2.0,
+        l2=blocks * (tile[0] / beside[1] + tile[1] / beside[0]) * n * float(itemsize),
         under_way=stages - 1,
         cluster=beside[0] * beside[1],
-        shared=stages * depth * sum(tile) * 2,
+        shared=stages * depth * sum(tile) * itemsize,
         by_tensor_cores=True,
     )
     return Ladder(
         "kernels.md",
-        f"bfloat16, matrices of {n:,} x {n:,} numbers",
+        f"{dtype}, matrices of {n:,} x {n:,} numbers",
         "tensor cores' peak",
         operation,
         blocks * count * together,
@@ -171,6 +175,9 @@ def _products(
 
 
 TENSOR = _products(8192, "HMMA", 16 * 8 * 16, 32, (192, 256), 256, stages=3, depth=32)
+FLOATS = _products(
+    4096, "HMMA", 16 * 8 * 8, 32, (64, 128), 256, 4, 16, mark=" (float32)", itemsize=4
+)
 
 # Of kernels/matmul_hopper.cuh, in the same layouts.
 HOPPER_KERNELS = '#include "matmul_hopper.cuh"\nvoid* const used[] = {' + ", ".join(
@@ -183,9 +190,10 @@ HOPPER = _products(
 )
 
 
-def tensor_codes() -> dict[str, MachineCode]:
-    """The innermost loops of the large kernels in kernels/matmul_tensor.cuh. Raises ToolMissing."""
-    found = machine_code(LARGE, loop="HMMA")
+def tensor_codes(dtype: str) -> dict[str, MachineCode]:
+    """The innermost loops of the large kernels in kernels/matmul_tensor.cuh, of floats that which
+    needs no care. Raises ToolMissing."""
+    found = machine_code(_large(dtype), loop="HMMA")
     chosen = {}
     for name, code in found.items():  # of equal factors, the second is told by the first
         along_k = [flag == "1" for flag in re.findall(r"Lb([01])E", name)]
@@ -306,7 +314,9 @@ def codes(ladder: Ladder) -> dict[str, MachineCode]:
     if ladder is SCALAR:
         return scalar_codes()
     if ladder is TENSOR:
-        return tensor_codes()
+        return tensor_codes("bfloat16")
+    if ladder is FLOATS:
+        return tensor_codes("float")
     if ladder is HOPPER:
         return hopper_codes()
     if ladder is ROW_KERNELS:
@@ -336,7 +346,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in (*LADDERS, SCALAR, TENSOR, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
+        for ladder in (*LADDERS, SCALAR, TENSOR, FLOATS, HOPPER, ROW_KERNELS, ELEMENT_KERNELS):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
         found = operation_kernels.codes(op for _, op in operation_kernels.OPERATIONS)
         (DOCS / OPERATIONS_PAGE).write_text(operations_page(found))

@@ -6,25 +6,26 @@
 
 constexpr int fragment_depth = 16;
 
-// A float as the sum of two tfloat32, to 22 bits or more; itself and 0 if it is not finite. What would be
-// rounded to infinity is cut. (Below 2^-112 the lower one is subnormal, and has fewer bits.)
+// A float as the sum of two tfloat32, to 22 bits or more. (Below 2^-112 the lower one is subnormal, and has fewer
+// bits.) With care, what is not finite is itself and 0, and what would be rounded to infinity is cut. Without, which
+// takes a third of the instructions, such a number makes every sum that it goes into infinite or NaN: by these, who
+// multiplies knows that care is needed. All others are the same in both ways, bit for bit.
+template <bool careful>
 struct Halves {
     unsigned high, low;
     __device__ explicit Halves(unsigned bits) {
         const float x = __uint_as_float(bits);
-        const bool is_large = (bits & 0x7FFFFFFFu) >= 0x7F7FF000u;
-        high = is_large ? cut(bits) : round_to_tfloat32(x);
-        const float rest = x - __uint_as_float(high);
-        low = is_large ? cut(__float_as_uint(rest)) : round_to_tfloat32(rest);
-        if (!is_finite(bits)) low = 0;
-        if (x != x) high = bits | 0x00400000u;
+        high = cut(bits + 0x1000u);  // to nearest, ties away from zero; NaN may become -0, as low is NaN then
+        if (careful && (bits & 0x7FFFFFFFu) >= 0x7F7FF000u) high = cut(x != x ? bits | 0x00400000u : bits);
+        low = cut(__float_as_uint(x - __uint_as_float(high)));
+        if (careful && !is_finite(bits)) low = 0;
     }
     __device__ static unsigned cut(unsigned bits) { return bits & 0xFFFFE000u; }
     __device__ static bool is_finite(unsigned bits) { return (bits & 0x7F800000u) != 0x7F800000u; }
 };
 
-// Of a left factor.
-template <class T>
+// Of a left factor. careful: how floats are split.
+template <class T, bool careful = true>
 struct LeftFragment {
     unsigned bits[4];
 
@@ -42,8 +43,8 @@ struct LeftFragment {
     }
 };
 
-template <>
-struct LeftFragment<float> {
+template <bool careful>
+struct LeftFragment<float, careful> {
     unsigned high[2][4], low[2][4];
 
     template <class Tile>
@@ -71,7 +72,7 @@ struct LeftFragment<float> {
     __device__ void split(int part, const unsigned (&bits)[4]) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            const Halves halves(bits[i]);
+            const Halves<careful> halves(bits[i]);
             high[part][i] = halves.high;
             low[part][i] = halves.low;
         }
@@ -79,7 +80,7 @@ struct LeftFragment<float> {
 };
 
 // Of a right factor, 16 columns.
-template <class T>
+template <class T, bool careful = true>
 struct RightFragment {
     unsigned bits[2][2];
 
@@ -95,8 +96,8 @@ struct RightFragment {
     }
 };
 
-template <>
-struct RightFragment<float> {
+template <bool careful>
+struct RightFragment<float, careful> {
     unsigned high[2][2][2], low[2][2][2];
 
     template <class Tile>
@@ -123,7 +124,7 @@ struct RightFragment<float> {
     __device__ void split(int part, const unsigned (&bits)[2][2]) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            const Halves halves(bits[i / 2][i % 2]);
+            const Halves<careful> halves(bits[i / 2][i % 2]);
             high[part][i / 2][i % 2] = halves.high;
             low[part][i / 2][i % 2] = halves.low;
         }
@@ -131,9 +132,10 @@ struct RightFragment<float> {
 };
 
 // Adds to 16 columns of a warp's sums.
-template <class T>
+template <class T, bool careful>
 __device__ inline void multiply_fragments(float (&first)[4], float (&second)[4],
-                                          const LeftFragment<T>& left, const RightFragment<T>& right) {
+                                          const LeftFragment<T, careful>& left,
+                                          const RightFragment<T, careful>& right) {
     mma_m16n8k16<T>(first, left.bits, right.bits[0]);
     mma_m16n8k16<T>(second, left.bits, right.bits[1]);
 }
@@ -141,9 +143,10 @@ __device__ inline void multiply_fragments(float (&first)[4], float (&second)[4],
 // By three products each: high * high, high * low and low * high. What tensor cores add is cut, not
 // rounded, so they add up one fragment, whose sums are then added as others are. Where high * high is
 // not finite, it is the sum: of infinities the other two are NaN.
+template <bool careful>
 __device__ inline void multiply_fragments(float (&first)[4], float (&second)[4],
-                                          const LeftFragment<float>& left,
-                                          const RightFragment<float>& right) {
+                                          const LeftFragment<float, careful>& left,
+                                          const RightFragment<float, careful>& right) {
 #pragma unroll
     for (int side = 0; side < 2; ++side) {
         float main[4] = {}, rest[4] = {};
@@ -156,7 +159,7 @@ __device__ inline void multiply_fragments(float (&first)[4], float (&second)[4],
         float(&sums)[4] = side ? second : first;
 #pragma unroll
         for (int v = 0; v < 4; ++v) {
-            const bool adds = Halves::is_finite(__float_as_uint(main[v]));
+            const bool adds = !careful || Halves<careful>::is_finite(__float_as_uint(main[v]));
             sums[v] += adds ? main[v] + rest[v] : main[v];
         }
     }

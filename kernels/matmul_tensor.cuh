@@ -98,8 +98,8 @@ __device__ inline TileIndex tile_of(int64_t index, int64_t rows, int64_t columns
     return {item, group * raster + in_group % height, in_group / height};
 }
 
-// Adds to a warp's sums the products along one stage.
-template <class Left, class Right, class T, int rows, int columns>
+// Adds to a warp's sums the products along one stage. careful: how floats are split.
+template <bool careful, class Left, class Right, class T, int rows, int columns>
 __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* a_tile, const T* b_tile,
                                       int warp_row, int warp_column) {
 #pragma unroll
@@ -121,22 +121,48 @@ __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* 
 }
 
 // The same of floats, whose stage is as deep as a fragment is.
-template <class Left, class Right, int rows, int columns>
+template <bool careful, class Left, class Right, int rows, int columns>
 __device__ inline void multiply_stage(float (&sums)[rows][columns][4], const float* a_tile,
                                       const float* b_tile, int warp_row, int warp_column) {
     static_assert(depth<float> == fragment_depth, "a stage is one fragment deep");
-    LeftFragment<float> a_part[rows];
+    LeftFragment<float, careful> a_part[rows];
 #pragma unroll
     for (int i = 0; i < rows; ++i) a_part[i].template load<Left>(a_tile, warp_row + i * 16, 0);
 #pragma unroll
     for (int j = 0; j < columns / 2; ++j) {
-        RightFragment<float> b_part;
+        RightFragment<float, careful> b_part;
         b_part.template load<Right>(b_tile, warp_column + j * 16, 0);
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
             multiply_fragments(sums[i][2 * j], sums[i][2 * j + 1], a_part[i], b_part);
         }
     }
+}
+
+template <int rows, int columns>
+__device__ inline void clear(float (&sums)[rows][columns][4]) {
+#pragma unroll
+    for (int i = 0; i < rows; ++i) {
+#pragma unroll
+        for (int j = 0; j < columns; ++j) {
+#pragma unroll
+            for (int v = 0; v < 4; ++v) sums[i][j][v] = 0;
+        }
+    }
+}
+
+template <int rows, int columns>
+__device__ inline bool all_finite(const float (&sums)[rows][columns][4]) {
+    float zero = 0;  // times infinity: NaN
+#pragma unroll
+    for (int i = 0; i < rows; ++i) {
+#pragma unroll
+        for (int j = 0; j < columns; ++j) {
+#pragma unroll
+            for (int v = 0; v < 4; ++v) zero = fmaf(sums[i][j][v], 0.0f, zero);
+        }
+    }
+    return zero == 0;
 }
 
 // Where a tile is shared, block s of `splits` has rows s m' to (s + 1) m' of the destination, m' being
@@ -158,36 +184,43 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     const int64_t items = shape.outer * shape.inner;
     const int64_t tiles = splits * items * tile_rows * tile_columns;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
-        const TileIndex at = tile_of(index, tile_rows, tile_columns);
-        const int64_t first_k = at.item / items * steps * depth<T>, item = at.item % items;
-        const int64_t outer = item / shape.inner, inner = item % shape.inner;
-        const int64_t first_row = at.row * Block::rows, first_column = at.column * Block::columns;
-        auto left = a.template tile<Left>(outer, inner, first_row, shape.m, first_k);
-        auto right = b.template tile<Right>(outer, inner, first_column, shape.n, first_k);
-        float sums[rows][columns][4] = {};
-        if (threadIdx.x == 0) place = at;
+        float sums[rows][columns][4];
+        const auto multiply_tile = [&](auto careful) {
+            const TileIndex at = tile_of(index, tile_rows, tile_columns);
+            const int64_t first_k = at.item / items * steps * depth<T>, item = at.item % items;
+            const int64_t outer = item / shape.inner, inner = item % shape.inner;
+            const int64_t first_row = at.row * Block::rows, first_column = at.column * Block::columns;
+            auto left = a.template tile<Left>(outer, inner, first_row, shape.m, first_k);
+            auto right = b.template tile<Right>(outer, inner, first_column, shape.n, first_k);
+            clear(sums);
+            if (threadIdx.x == 0) place = at;
 
-        int64_t k_left = min(shape.k - first_k, steps * depth<T>);  // of what was not fetched
-        const auto fetch = [&](int stage) {
-            if (k_left > 0) {
-                const int here = static_cast<int>(min(k_left, int64_t(depth<T>)));
-                left.fetch(memory + stage * stage_elements, here);
-                right.fetch(memory + stage * stage_elements + Left::elements, here);
-            }
-            k_left -= depth<T>;
-            commit_copies();
-        };
+            int64_t k_left = min(shape.k - first_k, steps * depth<T>);  // of what was not fetched
+            const auto fetch = [&](int stage) {
+                if (k_left > 0) {
+                    const int here = static_cast<int>(min(k_left, int64_t(depth<T>)));
+                    left.fetch(memory + stage * stage_elements, here);
+                    right.fetch(memory + stage * stage_elements + Left::elements, here);
+                }
+                k_left -= depth<T>;
+                commit_copies();
+            };
 #pragma unroll
-        for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
-        int stage = 0;
-        while (k_left > (1 - stages) * depth<T>) {
-            wait_for_copies<stages - 2>();
-            __syncthreads();
-            fetch(stage == 0 ? stages - 1 : stage - 1);
-            const T* a_tile = memory + stage * stage_elements;
-            const T* b_tile = a_tile + Left::elements;
-            multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
-            stage = stage == stages - 1 ? 0 : stage + 1;
+            for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
+            int stage = 0;
+            while (k_left > (1 - stages) * depth<T>) {
+                wait_for_copies<stages - 2>();
+                __syncthreads();
+                fetch(stage == 0 ? stages - 1 : stage - 1);
+                const T* a_tile = memory + stage * stage_elements;
+                const T* b_tile = a_tile + Left::elements;
+                multiply_stage<careful.value, Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
+                stage = stage == stages - 1 ? 0 : stage + 1;
+            }
+        };
+        multiply_tile(std::false_type());
+        if constexpr (sizeof(T) == 4) {
+            if (__syncthreads_or(!all_finite(sums))) multiply_tile(std::true_type());
         }
         __syncthreads();  // all have multiplied the last stage, and its memory is free
 
