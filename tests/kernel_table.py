@@ -389,6 +389,24 @@ def matmul_tensor(draw: Draw) -> Iterator[Call]:
     yield matmul_tensor_call(draw, (1, 2, 7, 65, 300), Layout())
 
 
+@row("matmul_tensor", dtypes=("float32",), what="not finite")
+def matmul_tensor_not_finite(draw: Draw) -> Iterator[Call]:
+    """What is infinite, NaN of whatever bits, or would round to infinity where it is split."""
+    payloads = np.array([0x7FFFFFFF, 0x7F800001], "uint32").view("float32")
+    special = [math.inf, -math.inf, *payloads, np.finfo("float32").max]
+    for size in ((1, 1, 70, 130, 136), (1, 1, 9, 20, 297)):  # of which blocks share the second
+        (a, b), _ = products(draw, size, Layout())
+        b.array[:, :, 5] = 0.5
+        for line, value in enumerate(special):
+            a.array[0, 0, 1 + line, 5] = value
+        with np.errstate(invalid="ignore"):
+            c = wide(a.array[..., : size[4]]) @ wide(b.array[..., : size[3]])
+        yield [
+            Out(c), None, a, b, None, None, sums_of_product(draw, size),
+            *size, *Layout().strides(a, b), False, False, NONE,
+        ]  # fmt: skip
+
+
 # What is done to the sums, by Finish in kernels/epilogue.cuh.
 NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD = range(5)
 
