@@ -13,6 +13,7 @@ enum class Finish : int64_t {
     gelu_tanh,
     gelu_backward,       // the sum is the gradient of gelu's result, `beside` what gelu was of
     gelu_tanh_backward,
+    add,                 // the sum and `beside`
 };
 
 // y = finish(sums + bias), of rows of n elements that follow each other.
@@ -76,6 +77,8 @@ struct Epilogue {
                 return activation::Gelu<float>().gradient(sum, other);
             case Finish::gelu_tanh_backward:
                 return activation::GeluTanh<float>().gradient(sum, other);
+            case Finish::add:
+                return sum + other;
             case Finish::none:
                 break;
         }

@@ -408,13 +408,13 @@ def matmul_tensor_not_finite(draw: Draw) -> Iterator[Call]:
 
 
 # What is done to the sums, by Finish in kernels/epilogue.cuh.
-NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD = range(5)
+NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD = range(6)
 
 
 @row("matmul_tensor", dtypes=BY_TENSOR_CORES, what="finished")
 def matmul_tensor_finished(draw: Draw) -> Iterator[Call]:
     layout = Layout(False, True)
-    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD):
+    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
         for bias, kept in ((False, True), (True, False)):
             yield matmul_tensor_call(draw, (1, 1, 33, 20, 40), layout, bias, finish, kept)
         yield matmul_tensor_call(draw, (1, 1, 9, 72, 297), layout, True, finish, True)
@@ -438,6 +438,8 @@ def matmul_tensor_call(
     elif finish in (GELU_BACKWARD, GELU_TANH_BACKWARD):
         name = "gelu_backward" if finish == GELU_BACKWARD else "gelu_tanh_backward"
         c = reference(name, c, beside)
+    elif finish == ADD:
+        c = c + wide(beside)
     shift, beside = (None if x is None else In(x) for x in (shift, beside))
     return [
         Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside,
@@ -485,7 +487,7 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
 
 @row("matmul_hopper", dtypes=IN_16_BITS, what="finished", runs="matmul_hopper_runs")
 def matmul_hopper_finished(draw: Draw) -> Iterator[Call]:
-    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD):
+    for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
         yield matmul_hopper_call(draw, (1, 1, 33, 20, 40), Layout(False, True), True, finish, True)
 
 

@@ -20,8 +20,8 @@ from tapegrad.ops.linalg import matmul_kernels
 pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
 
 EMULATED = tg.device("emulated")
-ROUNDING = {tg.bfloat16: 2.0**-8, tg.float16: 2.0**-11}
-SIXTEEN = pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+ROUNDING = {tg.bfloat16: 2.0**-8, tg.float16: 2.0**-11, tg.float32: 2.0**-24}
+SIXTEEN = pytest.mark.parametrize("dtype", [tg.bfloat16, tg.float16], ids=str)
 
 
 @contextmanager
@@ -150,6 +150,42 @@ def test_both_gradients(dtype: Any) -> None:
     np.testing.assert_allclose(
         wide(dda), np.ones_like(left) @ right @ right.T, rounding, rounding * 60
     )
+
+
+@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+@pytest.mark.parametrize("stack", [(), (3,)], ids=["addmm", "baddbmm"])
+def test_what_is_added_to_a_product_costs_no_launch(
+    stack: tuple[int, ...], dtype: tg.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix or a row is added before the sum is rounded; and gradients are those of the sum."""
+    add = tg.baddbmm if stack else tg.addmm
+    x, a, b = (
+        numbers(*stack, *shape, dtype=dtype, seed=seed).requires_grad_()
+        for seed, shape in enumerate([(128, 136), (128, 64), (64, 136)])
+    )
+    row = numbers(136, dtype=dtype, seed=3).requires_grad_()
+    with launches(monkeypatch) as seen:
+        y = add(x, a, b)
+    assert seen == ["matmul_tensor"]
+    product, sizes = wide(a) @ wide(b), np.abs(wide(a)) @ np.abs(wide(b))
+    close(y, wide(x) + product, np.abs(wide(x)) + sizes, dtype)
+    y.sum().backward()
+    g = np.ones(y.shape)
+    np.testing.assert_array_equal(wide(x.grad), g)
+    for tensor, slope, factors in (
+        (a, g @ wide(b).swapaxes(-1, -2), g @ np.abs(wide(b)).swapaxes(-1, -2)),
+        (b, wide(a).swapaxes(-1, -2) @ g, np.abs(wide(a)).swapaxes(-1, -2) @ g),
+    ):
+        close(tensor.grad, slope, factors, dtype)
+    with launches(monkeypatch) as seen:
+        biased = add(row, a, b)
+    assert seen == ["matmul_tensor"]
+    close(biased, wide(row) + product, np.abs(wide(row)) + sizes, dtype)
+    biased.sum().backward()
+    np.testing.assert_array_equal(wide(row.grad), g.reshape(-1, 136).sum(0))
+    for beta, alpha in ((2, 1), (1, 0.5), (0, 1)):  # in float32, and rounded once
+        found = add(x, a, b, beta=beta, alpha=alpha)
+        close(found, beta * wide(x) + alpha * product, 2 * np.abs(wide(x)) + sizes, dtype)
 
 
 def test_what_has_no_tensor_cores_multiplies_by_scalars(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x": "bmm dot mm mv",
         "tg x linalg": "matmul",
         "F": "linear",
-        "xp": "column_sum linear matmul matmul_wide",
+        "xp": "addmm column_sum linear matmul matmul_wide",
     },
     "linalg.matrices": {"linalg": "LinAlgError"},
     "linalg.matrix_exp": {"tg x linalg": "matrix_exp", "xp": "matrix_exp"},

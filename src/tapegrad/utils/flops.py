@@ -35,6 +35,7 @@ def _convolution(result: Any, x: Any, weight: Any, *_: Any, **__: Any) -> int:
 # product are two. What is not here counts as none.
 _FORMULAS: dict[str, Callable[..., int]] = {
     "matmul": lambda y, a, b: 2 * y.size * a.shape[-1],
+    "addmm": lambda y, x, a, b: 2 * y.size * a.shape[-1],
     "attention": _attention,
     "flash_attention": _attention,
     "linear": lambda y, x, w, bias: 2 * y.size * x.shape[-1],

@@ -28,6 +28,7 @@ _WORDS = {
     "amax": "Only the largest element gets the gradient; equal ones share it.",
     "max": "Only the largest element gets the gradient.",
     "matmul": "In Y = A B, A gets G Bᵀ and B gets Aᵀ G.",
+    "addmm": "In Y = X + A B, X gets G, A gets G Bᵀ and B gets Aᵀ G.",
     "linear": "In y = x Wᵀ + b, x gets g W, W gets gᵀ x, and b the sum of g over the batch.",
     "feed_forward": "As of its two linear layers, with the slope of gelu between them.",
     "convolution_relu": "As of its convolution, of the gradient where the result is positive.",

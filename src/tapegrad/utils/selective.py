@@ -70,33 +70,34 @@ def _function(name: str) -> Callable:
     return caller.registry[name]
 
 
-def _primitive(function: Any) -> str | None:
-    """The name under which the tape runs a public function; None for one made of several, and for
-    anything else."""
+def _primitives(function: Any) -> list[str]:
+    """The names under which the tape runs a public function, of which some devices have their own;
+    none for one made of several, and for anything else."""
     for op, public in loaded.items():
         if public is function:
             names = [n for door in _DOORS for n, other in doors[door].items() if other == op]
-            for name in (*[_RUN_AS[n] for n in names if n in _RUN_AS], op.function, *names):
+            found = {*[_RUN_AS[n] for n in names if n in _RUN_AS], op.function, *names}
+            for name in found:
                 load_primitive(name)
-                if name in caller.registry:
-                    return name
+            if run := [name for name in found if name in caller.registry]:
+                return run
     own = getattr(function, "__name__", "")
-    return own if caller.registry.get(own) is function else None
+    return [own] if caller.registry.get(own) is function else []
 
 
 def _chosen(functions: list) -> Callable:
     """The policy that keeps the results of these. Raises ValueError for what is no operation of the
     tape."""
-    names = [_primitive(function) for function in functions]
-    for function, name in zip(functions, names, strict=True):
-        if name is None:
+    names = [_primitives(function) for function in functions]
+    for function, own in zip(functions, names, strict=True):
+        if not own:
             raise ValueError(
                 "[create_selective_checkpoint_contexts] a list names operations of the tape, such "
                 f"as tapegrad.matmul, and {getattr(function, '__name__', repr(function))} is none, "
                 "or made of several: a policy function that prints its argument op tells which "
                 "there are"
             )
-    chosen = {_function(name) for name in names if name}
+    chosen = {_function(name) for own in names for name in own}
     return lambda ctx, op, *args, **kwargs: op in chosen
 
 
@@ -115,8 +116,9 @@ def create_selective_checkpoint_contexts(
     run: ``op`` is its function (``tapegrad.matmul``, ``nn.functional.linear``; ``op.__name__`` is
     its name), the arguments are its inputs, off the tape, and its parameters by name. It returns a
     CheckpointPolicy, or a bool: whether the result is kept. A list names the operations whose
-    results are. ``mm``, ``bmm``, ``addmm`` and their like run as ``matmul``, and ``conv2d`` as
-    ``convolution``; other functions made of several operations are seen in their parts. Of views no
+    results are. ``mm``, ``bmm``, ``addmm`` and their like run as ``matmul`` (where kernels add,
+    ``addmm`` and ``baddbmm`` as ``addmm``), and ``conv2d`` as ``convolution``; other functions made
+    of several operations are seen in their parts. Of views no
     policy is asked: they are made again.
 
     Results are kept as copies, so changing them in place does no harm, and

@@ -143,6 +143,15 @@ CASES = [
         dtypes=_LOW,
     ),
     of_primitive(
+        "addmm",
+        {"tiny": [(33, 65, 17)], "small": [(256, 512, 1024)], "large": [(8192, 768, 3072)]},
+        lambda draw, m, n, k: (draw.normal(m, n), draw.normal(m, k), draw.normal(k, n)),
+        2,
+        lambda t, x, a, b: t.addmm(x, a, b),
+        depth=_terms,
+        dtypes=_LOW,
+    ),
+    of_primitive(
         "matmul_wide",
         {"tiny": [(33, 65, 17)], "small": [(256, 512, 1024)], "large": [(3072, 768, 65536)]},
         lambda draw, m, n, k: (draw.normal(m, k), draw.normal(k, n)),

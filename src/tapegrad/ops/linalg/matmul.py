@@ -45,6 +45,21 @@ def _matmul(xp: Any, a: Array, b: Array) -> Array:
 
 
 @primitive(
+    "addmm",
+    plain=True,
+    vjp=(
+        lambda xp, g: g,
+        lambda xp, g, b: xp.matmul(g, transposed(xp, b)),
+        lambda xp, g, a: xp.matmul(transposed(xp, a), g),
+    ),
+)
+def matmul_added(xp: Any, x: Array, a: Array, b: Array) -> Array:
+    """x + a @ b, of matrices, or of stacks of as many; x is of the product's shape, or of its
+    rows'."""
+    return xp.add(x, xp.matmul(a, b))
+
+
+@primitive(
     vjp=(
         lambda xp, g, b: xp.matmul(g, xp.cast(transposed(xp, b), dtype=float32)),
         lambda xp, g, a: xp.matmul(xp.cast(transposed(xp, a), dtype=float32), g),

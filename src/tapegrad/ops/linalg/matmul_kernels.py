@@ -38,6 +38,7 @@ class Finish(IntEnum):
     GELU_TANH = 2
     GELU_BACKWARD = 3  # of what is ``beside``
     GELU_TANH_BACKWARD = 4
+    ADD = 5  # what is ``beside``
 
 
 # ---------------------------------------------------------------------- without tensor cores
@@ -186,13 +187,13 @@ def _suits_tensor_cores(device: Device, a: Array, b: Array) -> bool:
 
 
 def finished_product(
-    device: Device, a: Array, b: Array, bias: Any, finish: Finish, beside: Any, kept: Any
+    device: Device, a: Array, b: Array, bias: Any, finish: Finish, beside: Any, kept: Any = None
 ) -> Any:
-    """finish(a @ b + bias) of two matrices; NotImplemented where tensor cores are not used, whose
-    kernel alone can do more with its sums than to store them."""
+    """finish(a @ b + bias) of matrices, or of stacks of as many; NotImplemented where tensor cores
+    are not used, whose kernel alone can do more with its sums than to store them."""
     if not _suits_tensor_cores(device, a, b):
         return NotImplemented
-    return _by_tensor_cores(device, (), a, b, bias, finish, beside, kept)
+    return _by_tensor_cores(device, a.shape[:-2], a, b, bias, finish, beside, kept)
 
 
 def _product(
@@ -215,6 +216,13 @@ def product_into(device: Device, out: Array, a: Array, b: Array, bias: Any = Non
 def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return _product(device, lead, a, b, None)
+
+
+@kernel("addmm", contiguous="x")
+def _addmm_kernel(device: Device, x: Array, a: Array, b: Array) -> Any:
+    if x.ndim == 1:
+        return finished_product(device, a, b, x, Finish.NONE, None)
+    return finished_product(device, a, b, None, Finish.ADD, x)
 
 
 @kernel("matmul_wide", contiguous="")
