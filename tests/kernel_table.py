@@ -553,7 +553,9 @@ def attention_mask(draw: Draw, kind: str, scores: tuple[int, ...]) -> np.ndarray
     if not kind:
         return None
     if kind == "numbers":
-        return draw.normal(*scores)
+        mask = draw.normal(*scores)
+        mask[:1, :1, :1] = -np.inf  # a query that looks at nothing
+        return mask
     if kind == "a row":
         return np.where(draw.random.random(scores[-1]) < 0.7, 0, -np.inf).astype(draw.dtype)
     seen = draw.random.random((scores[1], *scores[2:])) < 0.7

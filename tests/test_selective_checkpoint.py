@@ -99,6 +99,17 @@ def test_what_is_kept_is_not_computed_again(
     assert _looking not in caller._between
 
 
+@pytest.mark.parametrize(("kept", "times"), [([], 2), ([tg.addmm], 1), ([tg.baddbmm], 1)])
+def test_sums_with_products_are_kept_whatever_they_run_as(
+    kept: list, times: int, device: str, computed: Counter
+) -> None:
+    """A product and a sum, or one operation, where kernels add."""
+    x, y = pair(device=device)
+    out = selective(kept, lambda x, y: tg.addmm(x, x, y).sin(), x, y)
+    out.sum().backward()
+    assert computed["matmul" if device == "cpu" else "addmm"] == times
+
+
 def test_what_a_policy_is_told() -> None:
     seen: list = []
 

@@ -54,9 +54,10 @@ _DOORS = ("tg", "F", "linalg", "special")
 
 # Functions that are one call of another operation, with checks of their own.
 _RUN_AS = {
-    **dict.fromkeys(("mm", "bmm", "mv", "dot", "addmm", "baddbmm"), "matmul"),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "convolution"),
-    "cudnn_convolution_relu": "convolution_relu",
+    **dict.fromkeys(("mm", "bmm", "mv", "dot"), ("matmul",)),
+    **dict.fromkeys(("addmm", "baddbmm"), ("matmul", "addmm")),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), ("convolution",)),
+    "cudnn_convolution_relu": ("convolution_relu",),
 }
 
 
@@ -76,7 +77,7 @@ def _primitives(function: Any) -> list[str]:
     for op, public in loaded.items():
         if public is function:
             names = [n for door in _DOORS for n, other in doors[door].items() if other == op]
-            found = {*[_RUN_AS[n] for n in names if n in _RUN_AS], op.function, *names}
+            found = {*[run for n in names for run in _RUN_AS.get(n, ())], op.function, *names}
             for name in found:
                 load_primitive(name)
             if run := [name for name in found if name in caller.registry]:
