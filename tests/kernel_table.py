@@ -693,6 +693,23 @@ def attention_to_one_key(draw: Draw) -> Iterator[Call]:
         ]  # fmt: skip
 
 
+@row("attention_forward", dtypes=BY_TENSOR_CORES, what="of no key")
+def attention_to_no_key(draw: Draw) -> Iterator[Call]:
+    """Of three queries one has products that are -infinity, one numbers that are: both look at
+    nothing, whatever else is added."""
+    q = np.array([-np.inf, 0, 1]).reshape(1, 1, 3, 1).astype(draw.dtype)
+    k = v = np.ones((1, 1, 5, 1), draw.dtype)
+    mask = np.array([[-1.0], [2.0], [-np.inf]]).repeat(5, 1).astype(draw.dtype)
+    o, ends = np.array([[0], [1], [0]]), np.array([[0, 0], [2 * math.log2(math.e), 1 / 5], [0, 0]])
+    stored = [Heads().stored(x) for x in (q, k, v)]
+    yield [
+        Out(o), Out(ends, np.float32), *stored, *given_mask(mask), None,
+        1, 1, 1, 3, 5, 1, 0, 0, 1,
+        *(s for x in stored for s in (0, 0, x.array.shape[3])), 0, 0, 5, 1,
+        1.0, False, 0.0, 0, 0,
+    ]  # fmt: skip
+
+
 @row("attention_backward", dtypes=BY_TENSOR_CORES, slack=2, cancels=1)
 def attention_backward(draw: Draw) -> Iterator[Call]:
     for number, how in enumerate(ATTENDED):
