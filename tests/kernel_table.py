@@ -909,6 +909,41 @@ def rms_norm_forward(draw: Draw) -> Iterator[Call]:
 EPS = 1e-5
 
 
+def extreme_rows(draw: Draw, cols: int) -> np.ndarray:
+    """Of squares that are too small or too large, by one number of either sign; zeros; infinity."""
+    tiny, huge = (1e-160, 1e160) if draw.dtype.itemsize == 8 else (1e-22, 1e25)
+    x = draw.normal(6, cols)
+    x[0] *= tiny
+    x[1] *= huge
+    x[2:4, cols // 2] = huge, -huge
+    x[4] = 0
+    x[5, cols // 2] = np.inf
+    return x
+
+
+# The squares of float16 fit into float32.
+WIDE_EXPONENTS = ("float32", "float64", "bfloat16")
+
+
+@row("layer_norm_forward", dtypes=WIDE_EXPONENTS, slack=2, what="of extreme rows")
+def layer_norm_of_extreme_rows(draw: Draw) -> Iterator[Call]:
+    for cols in (33, 700):
+        x = extreme_rows(draw, cols)[:-1]  # infinity has no distance from its mean
+        with np.errstate(all="ignore"):
+            y, m, rstd = reference("layer_norm", x.astype(np.longdouble), None, None, eps=0.0)
+        made = Out(y), Out(m, draw.accumulator), Out(rstd, draw.accumulator)
+        yield [*made, In(x), None, None, len(x), cols, 0.0]
+
+
+@row("rms_norm_forward", dtypes=WIDE_EXPONENTS, slack=2, what="of extreme rows")
+def rms_norm_of_extreme_rows(draw: Draw) -> Iterator[Call]:
+    for cols in (33, 700):
+        x = extreme_rows(draw, cols)
+        with np.errstate(all="ignore"):
+            y, rstd = reference("rms_norm", x.astype(np.longdouble), None, eps=0.0)
+        yield [Out(y), Out(rstd, draw.accumulator), In(x), None, len(x), cols, 0.0]
+
+
 def norm_backward(draw: Draw, name: str, affine: int) -> Iterator[Call]:
     """affine: how many parameters the norm has, 2 where it centres."""
     for index, (rows, cols) in enumerate(SHAPES):
