@@ -131,9 +131,17 @@ def packed(weight: np.ndarray) -> np.ndarray:
 
 
 def convolution_call(
-    draw: Draw, how: Convolution, transposed: bool, bias: bool, relu: bool
+    draw: Draw,
+    how: Convolution,
+    transposed: bool,
+    bias: bool = False,
+    relu: bool = False,
+    lost: int | None = None,
 ) -> Call:
+    """lost: a plane of the images that is NaN."""
     x, weight, dy = how.drawn(draw)
+    if lost is not None:
+        x[:, :, lost] = np.nan
     groups, geometry = how.groups, how.geometry
     by_group = weight.reshape(groups, how.filters // groups, -1, math.prod(how.kernel))
     if transposed:
@@ -170,6 +178,13 @@ def convolution(draw: Draw) -> Iterator[Call]:
     for number, how in enumerate(CONVOLUTIONS):
         if of_whole_packs(draw, how, how.channels):
             yield convolution_call(draw, how, False, bias=number % 2 == 1, relu=number % 4 > 1)
+
+
+@row("convolution", dtypes=BY_TENSOR_CORES, what="beside what is lost")
+def convolution_beside_what_is_lost(draw: Draw) -> Iterator[Call]:
+    """A window's last step is filled up: zeros meet nothing of the plane behind the window."""
+    how = Convolution(1, 8, (6, 5, 5), 4, (2, 3, 3), *PLAIN)
+    yield convolution_call(draw, how, False, lost=3)
 
 
 @row("convolution", dtypes=BY_TENSOR_CORES, exact=True, what="transposed")
