@@ -31,7 +31,7 @@ AGAIN = (
     ("embedding.cu", "const int64_t begin = begins[row], end = ends[row];"),
     ("embedding.cu", "[&](int64_t i) { return dy + order[i] * cols + first_column; });"),
     ("batch_norm.cu", "means[c] = mean[span.channel + c], rests[c] = rest[span.channel + c];"),
-    ("sort.cu", "const int64_t key = has_key ? pass.key(i) : 0;"),
+    ("sort.cu", "keys[round] = i < pass.n ? pass.key(i) : 0;"),
 )
 GRID = 16384  # blocks of a grid at most
 WORD = 2  # bytes of a number, where nothing else is said
@@ -597,7 +597,6 @@ def _named(ids: str, count: int, rows: int) -> list[float]:
 def _sort(count: int, rows: int) -> list[Launch]:
     """kernels/sort.cu: passes of three launches."""
     tiles = math.ceil(count / KEYS_OF_A_TILE)
-    keys = {"for (int64_t first = begin; first < begin + keys_per_warp; first += 32)": 8}
     grid = "for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x)"
     along = {
         "for (int64_t t = 0; t < tiles; ++t)": tiles / 4,  # by the unrolled loops
@@ -605,9 +604,9 @@ def _sort(count: int, rows: int) -> list[Launch]:
     }
     begins = Case(1, 256, turns(sort=along), bytes=0.0, flops=0.0, latencies=(H200.l2_latency,))
     return [
-        _elementwise("sort", "sort_count_kernel", keys, tiles, 8.0 * count, grid),
+        _elementwise("sort", "sort_count_kernel", {}, tiles, 8.0 * count, grid),
         Launch("sort.cu", "sort_begin_kernel", begins),
-        _elementwise("sort", "sort_move_kernel", keys, tiles, 32.0 * count, grid),
+        _elementwise("sort", "sort_move_kernel", {}, tiles, 32.0 * count, grid),
     ] * math.ceil(math.log2(rows + 1) / 8)
 
 

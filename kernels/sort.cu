@@ -49,26 +49,37 @@ __device__ inline unsigned lanes_alike(int digit, bool has_key) {
 }
 
 // For each key of this warp's part of a tile, in order: visit(i, key, its place in the line of `counts`),
-// where the line, one count for each digit, goes up by what was visited.
+// where the line, one count for each digit, goes up by what was visited. All keys are asked for, and find
+// each other, before the first count is looked at.
 template <class Visit>
 __device__ void each_key(const Pass& pass, int64_t of_tile, int64_t* counts, Visit visit) {
     const int lane = threadIdx.x % 32;
-    const int64_t begin = of_tile * tile + threadIdx.x / 32 * keys_per_warp;
-    for (int64_t first = begin; first < begin + keys_per_warp; first += 32) {
-        const int64_t i = first + lane;
-        const bool has_key = i < pass.n;
-        const int64_t key = has_key ? pass.key(i) : 0;
-        const int digit = pass.digit(key);
-        const unsigned alike = lanes_alike(digit, has_key);
-        const int before = __popc(alike & ((1u << lane) - 1));
-        const int64_t place = has_key ? counts[digit] + before : 0;
+    const int64_t begin = of_tile * tile + threadIdx.x / 32 * keys_per_warp + lane;
+    constexpr int rounds = keys_per_warp / 32;
+    int64_t keys[rounds];
+    unsigned alike[rounds];
+#pragma unroll
+    for (int round = 0; round < rounds; ++round) {
+        const int64_t i = begin + round * 32;
+        keys[round] = i < pass.n ? pass.key(i) : 0;
+    }
+#pragma unroll
+    for (int round = 0; round < rounds; ++round) {
+        alike[round] = lanes_alike(pass.digit(keys[round]), begin + round * 32 < pass.n);
+    }
+#pragma unroll
+    for (int round = 0; round < rounds; ++round) {
+        const bool has_key = alike[round] >> lane & 1;
+        int64_t& count = counts[pass.digit(keys[round])];
+        const int before = __popc(alike[round] & ((1u << lane) - 1));
+        const int64_t place = has_key ? count + before : 0;
         __syncwarp();
         if (has_key && before == 0) {
-            counts[digit] += __popc(alike);
+            count += __popc(alike[round]);
         }
         __syncwarp();
         if (has_key) {
-            visit(i, key, place);
+            visit(begin + round * 32, keys[round], place);
         }
     }
 }
