@@ -202,6 +202,69 @@ def test_what_is_no_schedule_is_an_error(failures: Program) -> None:
         failures.run(["trap"], schedule="sideways")
 
 
+@pytest.fixture(scope="module")
+def shared() -> Program:
+    return compile_program(PROGRAMS / "shared.cu")
+
+
+MOST = 227 * 1024
+REFUSED = "no error", "invalid argument"
+FINE = "no error", "no error"
+
+
+@pytest.mark.parametrize(
+    ("launched", "asks", "asked", "wanted", "printed"),
+    [
+        ("plain", "nobody", 0, 48 * 1024, FINE),
+        ("plain", "nobody", 0, 48 * 1024 + 1, REFUSED),
+        ("plain", "nobody", 0, MOST + 1, REFUSED),
+        ("plain", "plain", 64 * 1024, 64 * 1024, FINE),
+        ("plain", "plain", 64 * 1024, 64 * 1024 + 1, REFUSED),
+        ("plain", "plain", 1024, 1025, REFUSED),
+        ("plain", "plain", MOST, MOST, FINE),
+        ("plain", "plain", MOST + 1, 64 * 1024, ("invalid argument", "invalid argument")),
+        ("plain", "plain", -1, 1024, ("invalid argument", "no error")),
+        ("plain", "void", 64 * 1024, 64 * 1024, FINE),
+        ("plain", "pointer", 64 * 1024, 64 * 1024, FINE),
+        ("plain", "any", 64 * 1024, 64 * 1024, REFUSED),
+        ("plain", "carveout", 100, 64 * 1024, REFUSED),
+        ("any", "any", 64 * 1024, 64 * 1024, FINE),
+        ("any", "int", 64 * 1024, 64 * 1024, REFUSED),
+        ("both", "nobody", 0, 8 * 1024, FINE),
+        ("both", "both", 16 * 1024, 16 * 1024, FINE),
+        ("both", "both", MOST - 40 * 1024, MOST - 40 * 1024, FINE),
+    ],
+)
+def test_much_shared_memory_is_asked_for(
+    shared: Program, launched: str, asks: str, asked: int, wanted: int, printed: tuple[str, str]
+) -> None:
+    """As on a GPU: 48 KB are there for every kernel, more for those that cudaFuncSetAttribute
+    allowed them."""
+    output, outcome = run(shared, launched, asks, str(asked), str(wanted))
+    assert output == f"{printed[0]}, {printed[1]}, of {MOST}\n"
+    assert outcome.reports == ()
+    assert outcome.launches == (printed[1] == "no error")
+
+
+def test_what_is_allowed_is_told(shared: Program) -> None:
+    _, outcome = run(shared, "unread", "nobody", "0", "65536")
+    assert outcome.remarks == (
+        "refused: plain [grid (1, 1, 1), block (32, 1, 1), 65536 bytes of dynamic shared memory]: "
+        "49152 are allowed; cudaFuncSetAttribute(plain, "
+        "cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) allows more, up to 232448; nobody "
+        "asked for the error",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asks", "wanted", "most"), [("nobody", 8193, 49152), ("both", MOST - 40959, MOST)]
+)
+def test_shared_arrays_count_too(shared: Program, asks: str, wanted: int, most: int) -> None:
+    _, outcome = run(shared, "both", asks, str(wanted), str(wanted))
+    (report,) = outcome.reports
+    assert f"static and dynamic shared memory together exceed {most} bytes" in report
+
+
 def test_a_wild_access_is_reported_where_none_is_checked(tmp_path: Path) -> None:
     text = "__global__ void wild(int* p) { *p = 1; }\nint main() { wild<<<1, 1>>>((int*)8); }\n"
     _, outcome = run(compile_program(written(tmp_path, text), checked=False))
@@ -547,6 +610,14 @@ def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
         ),
         ("cudaLaunchKernel((void*)k, g, b, a)", "cudaLaunchKernel(k, g, b, a)"),
         ("cudaLaunchKernel((const void *) k<T>, g)", "cudaLaunchKernel( k<T>, g)"),
+        (
+            "cudaFuncSetAttribute(reinterpret_cast<const void*>(k<T>), a",
+            "cudaFuncSetAttribute((k<T>), a",
+        ),
+        (
+            "cudaFuncSetAttribute(reinterpret_cast<F>(k), a",
+            "cudaFuncSetAttribute(reinterpret_cast<F>(k), a",
+        ),
         (
             "__noinline__ __attribute__((__noinline__)) f",
             "__attribute__((noinline)) __attribute__((__noinline__)) f",

@@ -32,6 +32,7 @@ struct Launch {
     Grid grid{1};
     Extent block{1};
     size_t shared_bytes;
+    size_t most_shared_bytes;  // static and dynamic together
     void (*body)(void*);
     void* context;
     bool is_cooperative;

@@ -58,7 +58,7 @@ void run_grid() {
 }  // namespace
 
 void run_kernel(const char* kernel, const Grid& grid, const Extent& block, size_t shared_bytes,
-                void (*body)(void*), void* context, bool is_cooperative) {
+                void (*body)(void*), void* context, bool is_cooperative, size_t most_shared_bytes) {
     check_launch(kernel, grid, block, shared_bytes);
     if (is_interrupted()) {
         throw KernelError(describe_launch(kernel, grid, block, shared_bytes) +
@@ -79,6 +79,7 @@ void run_kernel(const char* kernel, const Grid& grid, const Extent& block, size_
     launch.grid = grid;
     launch.block = block;
     launch.shared_bytes = shared_bytes;
+    launch.most_shared_bytes = most_shared_bytes;
     launch.body = body;
     launch.context = context;
     launch.is_cooperative = is_cooperative;

@@ -45,9 +45,11 @@ const char* schedule_name(Schedule schedule);
 
 // ---- launch ----
 
-// Cooperative: the blocks may wait for each other, by `wait_for_grid`.
+// Cooperative: the blocks may wait for each other, by `wait_for_grid`. most_shared_bytes: of static and
+// dynamic shared memory together.
 void run_kernel(const char* kernel, const Grid& grid, const Extent& block, size_t shared_bytes,
-                void (*body)(void*), void* context, bool is_cooperative = false);
+                void (*body)(void*), void* context, bool is_cooperative = false,
+                size_t most_shared_bytes = max_shared_bytes);
 
 template <class... Parameters>
 void launch_kernel(const char* name, void (*kernel)(Parameters...), Grid grid, Extent block,

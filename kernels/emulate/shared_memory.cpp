@@ -71,9 +71,9 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
              std::to_string(static_bytes_used) + " bytes; the limit is " +
              std::to_string(max_static_shared_bytes));
     }
-    if (static_bytes_used + launch.shared_bytes > max_shared_bytes) {
-        fail("static and dynamic shared memory together exceed " + std::to_string(max_shared_bytes) +
-             " bytes");
+    if (static_bytes_used + launch.shared_bytes > launch.most_shared_bytes) {
+        fail("static and dynamic shared memory together exceed " +
+             std::to_string(launch.most_shared_bytes) + " bytes");
     }
     constexpr size_t placement = 128;  // at least the alignment of anything a kernel may declare
     const size_t begin = static_arena_used, end = begin + bytes;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "../runtime.h"
 #include "api.h"
 #include "program.h"
 
@@ -66,8 +67,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
     *p = cudaDeviceProp{};
     std::strcpy(p->name, "emulated device");
     p->totalGlobalMem = size_t(16) << 30;
-    p->sharedMemPerBlock = 48 * 1024;
-    p->sharedMemPerBlockOptin = 227 * 1024;
+    p->sharedMemPerBlock = max_static_shared_bytes;
+    p->sharedMemPerBlockOptin = max_shared_bytes;
     p->sharedMemPerMultiprocessor = 228 * 1024;
     p->totalConstMem = 64 * 1024;
     p->memPitch = 2147483647;
@@ -102,6 +103,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
             break;
         case cudaDevAttrMaxSharedMemoryPerBlock:
             *value = int(p.sharedMemPerBlock);
+            break;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+            *value = int(p.sharedMemPerBlockOptin);
             break;
         case cudaDevAttrWarpSize:
             *value = p.warpSize;

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 
@@ -140,6 +141,18 @@ struct Configuration {
 Configuration configuration{};
 constexpr int64_t most_threads_together = 4 * 2048;  // as the device's properties say
 
+// Dynamic shared memory that kernels were allowed, by their bodies; by null, all of them.
+using Body = void (*)(void*);
+std::map<Body, size_t> allowed;
+Body asked_for = nullptr;
+bool is_asked = false;
+
+// 0: nobody asked.
+size_t allowed_bytes(Body body) {
+    const auto own = allowed.find(body), all = allowed.find(nullptr);
+    return std::max(own == allowed.end() ? 0 : own->second, all == allowed.end() ? 0 : all->second);
+}
+
 struct Start {
     Start() {
         if (const char* path = std::getenv("TAPEGRAD_EMULATE_JOURNAL")) {
@@ -221,10 +234,32 @@ cudaError_t last_launch() {
     return launch_error;
 }
 
+void ask_for_kernel() {
+    is_asked = true;
+    asked_for = nullptr;
+}
+
+cudaError_t allow_shared_bytes(cudaFuncAttribute attribute, int bytes) {
+    is_asked = false;
+    if (status() != cudaSuccess || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) {
+        return device_error;
+    }
+    if (bytes < 0 || size_t(bytes) > max_shared_bytes) {
+        return note(cudaErrorInvalidValue);
+    }
+    allowed[asked_for] = size_t(bytes);
+    return cudaSuccess;
+}
+
 cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closure, size_t bytes) {
     if (in_kernel) {
         leave_kernel();
         stop(std::string("calls the kernel ") + kernel + ": kernels that launch others are not emulated");
+    }
+    if (is_asked) {
+        is_asked = false;
+        asked_for = body;
+        return cudaSuccess;
     }
     if (!configuration.is_set) {
         std::fprintf(stderr, "the kernel %s was called without <<<grid, block>>>\n", kernel);
@@ -236,6 +271,14 @@ cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closur
         return launch_error = device_error;
     }
     const Extent grid(c.grid.x, c.grid.y, c.grid.z), block(c.block.x, c.block.y, c.block.z);
+    const size_t asked = allowed_bytes(body), dynamic = asked > 0 ? asked : max_static_shared_bytes;
+    if (c.shared_bytes > dynamic) {
+        unread = "refused: " + describe_launch(kernel, grid, block, c.shared_bytes) + ": " +
+                 std::to_string(dynamic) + " are allowed; cudaFuncSetAttribute(" + kernel_name(kernel) +
+                 ", cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) allows more, up to " +
+                 std::to_string(max_shared_bytes);
+        return launch_error = note(cudaErrorInvalidValue);
+    }
     try {
         check_launch(kernel, grid, block, c.shared_bytes);
     } catch (const KernelError& error) {
@@ -257,7 +300,8 @@ cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closur
     launch_error = cudaSuccess;
     runs_kernel = true;
     try {
-        run_kernel(kernel, grid, block, c.shared_bytes, body, closure, c.is_cooperative);
+        run_kernel(kernel, grid, block, c.shared_bytes, body, closure, c.is_cooperative,
+                   asked > 0 ? max_shared_bytes : max_static_shared_bytes);
     } catch (const KernelError& error) {
         report(error.what());
         if (work_done().completed < work_done().launches) {

@@ -33,8 +33,30 @@ void call(void (*kernel)(Parameters...), void** arguments, std::index_sequence<i
 
 cudaError_t last_launch();
 
+// The kernel that is called next does not run, but is the one that may then have so many bytes of dynamic
+// shared memory. (Its body is known to it alone.) Where none was called, every kernel may.
+void ask_for_kernel();
+cudaError_t allow_shared_bytes(cudaFuncAttribute attribute, int bytes);
+
+template <class T>
+T& zeros() {
+    alignas(T) static unsigned char bytes[sizeof(T)];
+    return reinterpret_cast<T&>(bytes);
+}
+
 }  // namespace cuda
 }  // namespace emulate
+
+template <class... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute attribute, int value) {
+    emulate::cuda::ask_for_kernel();
+    kernel(emulate::cuda::zeros<Parameters>()...);
+    return emulate::cuda::allow_shared_bytes(attribute, value);
+}
+inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute, int value) {
+    emulate::cuda::ask_for_kernel();
+    return emulate::cuda::allow_shared_bytes(attribute, value);
+}
 
 template <class... Parameters>
 cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, void** arguments,

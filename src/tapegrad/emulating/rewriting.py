@@ -7,7 +7,7 @@ from .tokens import Tokens
 
 _STORAGE = ("extern", "static", "volatile", "const")
 _ALIGNMENTS = ("alignas", "__align__", "__builtin_align__")
-_LAUNCHERS = ("cudaLaunchKernel", "cudaLaunchCooperativeKernel")
+_OF_KERNELS = ("cudaLaunchKernel", "cudaLaunchCooperativeKernel", "cudaFuncSetAttribute")
 
 
 def rewrite(text: str) -> str:
@@ -30,7 +30,7 @@ def rewrite(text: str) -> str:
                 _rewrite_shared(tokens, i, local[i])
             elif word == "__noinline__" and tokens[tokens.before(i)] != "(":
                 texts[i] = "__attribute__((noinline))"
-            elif word in _LAUNCHERS:
+            elif word in _OF_KERNELS:
                 _drop_cast(tokens, tokens.after(i))
     return "".join(texts)
 
@@ -235,11 +235,13 @@ def _declared(tokens: Tokens, start: int, end: int) -> list[int]:
 
 def _drop_cast(tokens: Tokens, bracket: int) -> None:
     """``f((void*)kernel, ...``: the kernel itself, which has types."""
-    first = tokens.after(bracket)
-    if tokens[bracket] != "(" or tokens[first] != "(":
+    first = start = tokens.after(bracket)
+    if tokens[first] == "reinterpret_cast":
+        start = tokens.after(first)
+    close = next((i for i in range(start, len(tokens)) if tokens[i] in (")", ">")), -1)
+    if tokens[bracket] != "(" or tokens[start] + tokens[close] not in ("()", "<>"):
         return
-    close = tokens.closing(first)
-    cast = "".join(tokens.texts[first + 1 : close]).split()
+    cast = "".join(tokens.texts[start + 1 : close]).split()
     if " ".join(cast).replace(" *", "*") in ("void*", "const void*", "void const*"):
         for i in range(first, close + 1):
             tokens.texts[i] = ""
