@@ -38,8 +38,9 @@ struct Same {
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-// Checked launch: a refusal names the kernel and its shape. More than 48 KB of dynamic shared memory
-// has to be asked for kernel by kernel, which is done here so that launchers need not know.
+// Checked launch: a refusal names the kernel and its shape. More than 48 KB of shared memory, dynamic and
+// a kernel's own arrays together, has to be asked for kernel by kernel, which is done here so that launchers
+// need not know.
 template <class... Parameters>
 void launch_kernel(const char* name, void (*kernel)(Parameters...), Grid grid, Extent block,
                    size_t shared_bytes, cudaStream_t stream,
@@ -47,7 +48,7 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Grid grid, E
     check_launch(name, grid, block, shared_bytes);
     const void* entry = reinterpret_cast<const void*>(kernel);
     cudaError_t status = cudaSuccess;
-    if (shared_bytes > max_static_shared_bytes) {
+    if (shared_bytes > 0) {
         status = cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shared_bytes));
     }

@@ -73,6 +73,20 @@ def test_numbers_are_as_wide_as_parameters(without_nvcc):
     assert nvrtc._converter(parameters[0])(None) == 0
 
 
+def test_shared_memory_is_asked_for_beside_shared_arrays(without_nvcc, monkeypatch):
+    """Nobody has to ask for 48 KB, of which 40 are an array's here."""
+    monkeypatch.setattr(strict_nvrtc.RawKernel, "max_dynamic_shared_size_bytes", 8 * 1024)
+    text = """__global__ void f(float* y) {
+        SHARED(fixed, float[10 * 1024]);
+        DYNAMIC_SHARED(line, float);
+        fixed[9999] = line[4095] = 1;
+        y[0] = fixed[9999] + line[4095];
+    }"""
+    y = np.empty(1, np.float32)
+    launched(Source(text, "f.cu", 1, "."), "f", None, y, *[1] * 6, 16 * 1024)
+    assert y == 2
+
+
 def test_a_text_is_another_one_where_a_header_is(without_nvcc, tmp_path, monkeypatch):
     """CuPy keeps what it has compiled by the text, and does not look at headers."""
     texts = []

@@ -12,8 +12,6 @@ from tapegrad.core.kernels import KernelError
 
 from .source import DTYPES, INTEGERS, Function, Parameter
 
-_STATIC_BYTES = 48 * 1024  # of shared memory, beyond which a kernel has to ask for more
-
 
 class Refused(Exception):
     """What NVRTC said of a text that does not compile."""
@@ -52,7 +50,7 @@ def launcher(text: str, function: Function, element: str, folder: str) -> Callab
 
     def launch(*arguments: Any) -> None:
         given, shape, shared = arguments[:count], arguments[count:-2], arguments[-2]
-        if shared > _STATIC_BYTES:
+        if shared > kernel.max_dynamic_shared_size_bytes:
             kernel.max_dynamic_shared_size_bytes = shared
         converted = tuple(c(a) for c, a in zip(convert, given, strict=True))
         try:
