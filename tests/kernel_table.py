@@ -191,6 +191,18 @@ SHAPES = (
 )  # fmt: skip
 
 
+def staged_shapes(draw: Draw, staged: int) -> tuple[tuple[int, int], ...]:
+    """The same where ``staged`` rows at a time are copied to shared memory: the longest that fit
+    there beside the 1024 bytes of reductions, and some that no block has room for, in packs and
+    not (kernels/row.cuh: choose_plan)."""
+    size = 16 // draw.dtype.itemsize
+    if size == 2:  # float64 is never copied
+        return SHAPES
+    most = 227 * 1024 // (16 * staged)
+    fit = most - 1024 // (16 * staged)
+    return (*SHAPES, (1, (fit - 1) * size), (1, most * size), (1, most * size + 3))
+
+
 # ---- activations ----
 
 # name: (whether the result is what is saved for the gradient, parameters)
@@ -758,13 +770,13 @@ def logits(draw: Draw, rows: int, cols: int) -> np.ndarray:
 def softmax_rows(name: str) -> None:
     @row(f"{name}_forward")
     def forward(draw: Draw) -> Iterator[Call]:
-        for rows, cols in SHAPES:
+        for rows, cols in staged_shapes(draw, 1):
             x = logits(draw, rows, cols)
             yield [Out(reference(name, x, axis=1)), In(x), rows, cols]
 
     @row(f"{name}_backward", slack=4)
     def backward(draw: Draw) -> Iterator[Call]:
-        for rows, cols in SHAPES:
+        for rows, cols in staged_shapes(draw, 2):
             x, dy = draw.normal(rows, cols), draw.normal(rows, cols)
             if rows > 6:
                 x[6, ::2] = -np.inf
@@ -786,7 +798,7 @@ def class_targets(draw: Draw, rows: int, cols: int) -> np.ndarray:
 
 @row("cross_entropy_forward", slack=4)
 def cross_entropy_forward(draw: Draw) -> Iterator[Call]:
-    for index, (rows, cols) in enumerate(SHAPES):
+    for index, (rows, cols) in enumerate(staged_shapes(draw, 1)):
         x = draw.normal(rows, cols, scale=4)
         targets = class_targets(draw, rows, cols)
         for weight, smoothing in ((None, 0.0), (class_weights(draw, cols), 0.25)):
@@ -881,7 +893,7 @@ def cross_entropy_backward(draw: Draw) -> Iterator[Call]:
 
 @row("layer_norm_forward", slack=2)
 def layer_norm_forward(draw: Draw) -> Iterator[Call]:
-    for index, (rows, cols) in enumerate(SHAPES):
+    for index, (rows, cols) in enumerate(staged_shapes(draw, 1)):
         mean = 0.0 if index % 2 or draw.dtype.itemsize == 2 else 1e4
         x = draw.normal(rows, cols, mean=mean)
         weight = draw.normal(cols) if index % 3 else None
@@ -896,7 +908,7 @@ def layer_norm_forward(draw: Draw) -> Iterator[Call]:
 
 @row("rms_norm_forward", slack=2)
 def rms_norm_forward(draw: Draw) -> Iterator[Call]:
-    for index, (rows, cols) in enumerate(SHAPES):
+    for index, (rows, cols) in enumerate(staged_shapes(draw, 1)):
         x = draw.normal(rows, cols)
         weight = draw.normal(cols) if index % 3 else None
         y, rstd = reference("rms_norm", x, weight, eps=EPS)

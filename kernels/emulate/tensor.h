@@ -59,8 +59,8 @@ template <int groups_left>
 inline void wait_for_copies() {
     emulate::wait_for_copies(groups_left);
 }
-// So few that of rows that do not fit into registers tests have some that fit, and some that do not.
-inline int64_t shared_bytes_for_copies() { return 37000; }
+// What a launch is refused beyond.
+inline int64_t shared_bytes_for_copies() { return max_shared_bytes; }
 
 // Rounded to nearest, ties away from zero, as cvt.rna.tf32 does; the last 13 bits are zero, but for those of NaN.
 inline unsigned round_to_tfloat32(float x) {
