@@ -203,8 +203,9 @@ def test_what_is_no_schedule_is_an_error(failures: Program) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Program:
-    return compile_program(PROGRAMS / "shared.cu")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    return compile_program(written(folder, (PROGRAMS / "shared.cu").read_text(), "shared.cu"))
 
 
 MOST = 227 * 1024

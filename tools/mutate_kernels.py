@@ -52,9 +52,10 @@ REPORTS = re.compile(
 
 @dataclass(frozen=True)
 class KernelMutant(Mutant):
-    """A mutant of one of the kernels' files."""
+    """A mutant of one of the kernels' files; repeat: which of those there with the same text."""
 
     file: Path
+    repeat: int
 
     def switch(self, number: int) -> str:
         """What stands in its place where the mutants of a file are compiled together."""
@@ -66,15 +67,19 @@ class KernelMutant(Mutant):
     @property
     def name(self) -> str:
         """What it is called in the list, which outlives changes in the lines before it."""
-        return f"{self.file.name}: {' '.join(self.original[self.start : self.end].split())}"
+        text = " ".join(self.original[self.start : self.end].split())
+        return f"{self.file.name}: {text}" + (f" ({self.repeat})" if self.repeat > 1 else "")
 
     def __str__(self) -> str:
         return f"{self.file.name}:{super().__str__()}"
 
 
 def mutants_of(file: Path) -> Iterator[KernelMutant]:
+    texts: Counter[str] = Counter()
     for mutant in mutants(file.read_text()):
-        yield KernelMutant(**vars(mutant), file=file)
+        text = mutant.original[mutant.start : mutant.end]
+        texts[text] += 1
+        yield KernelMutant(**vars(mutant), file=file, repeat=texts[text])
 
 
 def equivalent_mutants(by_checks: bool) -> dict[str, str]:
@@ -218,6 +223,8 @@ def main() -> int:
         return 0
 
     listed = equivalent_mutants(options.checks)
+    whole = {name for name, _, line in wanted if not line} or {file.name for file in files}
+    unused = {name for name in listed if name.partition(":")[0] in whole}
     outcomes: Counter[str] = Counter()
     survivors = []
     with (
@@ -238,13 +245,15 @@ def main() -> int:
             for number, outcome in zip(mine, found, strict=True):
                 if outcome == "SURVIVED" and todo[number].name in listed:
                     outcome = f"equivalent ({listed[todo[number].name]})"
+                    unused.discard(todo[number].name)
                 elif outcome == "SURVIVED":
                     survivors.append(todo[number])
                 outcomes[outcome.partition(" (")[0]] += 1
                 print(f"{outcome:10} {todo[number]}", flush=True)
     print(f"{len(todo)} mutants:", ", ".join(f"{n} {o}" for o, n in outcomes.most_common()))
     print(*survivors, sep="\n")
-    return 1 if survivors else 0
+    print(*(f"listed, but noticed or gone: {name}" for name in sorted(unused)), sep="\n")
+    return 1 if survivors or unused else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
+_OF_NVCC = ("__CUDACC__", "__CUDACC_RTC__")  # macros that the emulated device does not have
 AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
 
 # What an atomic operation is when nothing makes it whole, in terms of its address and value.
@@ -64,11 +65,22 @@ def mutants(original: str) -> Iterator[Mutant]:
 def blank_comments(text: str) -> str:
     """The same text with spaces for what is not compiled on the emulated device, or not code, so
     that positions stay."""
+    lines, hidden = [], []  # hidden: of each #if around a line whether it hides it; None: unknown
+    for line in _blanked(r"//[^\n]*|/\*.*?\*/", text).splitlines(keepends=True):
+        word = re.match(r"# *(if|ifdef|ifndef|else|endif)\b *(\w*)", line)
+        if word and word[1].startswith("if"):
+            hidden.append(word[1] == "ifdef" if word[2] in _OF_NVCC else None)
+        elif word and word[1] == "else" and hidden and hidden[-1] is not None:
+            hidden[-1] = not hidden[-1]
+        elif word and word[1] == "endif" and hidden:
+            hidden.pop()
+        lines.append(_blanked(".", line) if True in hidden else line)
+    return _blanked(r"^#[^\n]*|static_assert\([^;]*;", "".join(lines))
+
+
+def _blanked(pattern: str, text: str) -> str:
     return re.sub(
-        r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|/\*.*?\*/|^#[^\n]*|static_assert\([^;]*;",
-        lambda match: re.sub(r"[^\n]", " ", match[0]),
-        text,
-        flags=re.MULTILINE | re.DOTALL,
+        pattern, lambda match: re.sub(r"[^\n]", " ", match[0]), text, flags=re.MULTILINE | re.DOTALL
     )
 
 
