@@ -314,13 +314,17 @@ def fold_moments(draw: Draw) -> Iterator[Call]:
 
 @row("batch_moments", slack=4)
 def batch_moments(draw: Draw) -> Iterator[Call]:
-    for index, (n, c, pixels, last) in enumerate(SPREAD):
+    kind = draw.accumulator
+    squared = np.sqrt(np.finfo(kind).smallest_subnormal)  # whose square is the smallest number
+    for index, (n, c, pixels, last) in [*enumerate(SPREAD), (-1, SPREAD[2])]:
         x = draw.normal(n, c, pixels, mean=mean_of(index, draw))
+        if index < 0:  # the variance is 0 then, and not less
+            x *= squared / 1000
         stored, strides = spread_like(x, last)
         chunks = draw.library.channel_chunks(n, c, pixels, strides[2] == 1)
         mean, variance = moments_of(x)[:2] if n else (np.zeros(c),) * 2
-        kind = draw.accumulator
-        found = [mean, variance, mean - mean.astype(kind), np.sqrt(variance)]
+        deviation = np.sqrt(variance) * (variance.astype(kind) > 0)
+        found = [mean, variance, mean - mean.astype(kind), deviation]
         results = [Out(wide(m), kind) if n else Scratch(c, kind) for m in found]
         yield [*results, Scratch(4 * chunks * c, kind), In(stored), n, c, pixels, *strides]
 

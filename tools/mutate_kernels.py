@@ -89,7 +89,7 @@ def equivalent_mutants(by_checks: bool) -> dict[str, str]:
     for line in EQUIVALENT.read_text().splitlines():
         if line.startswith("["):
             heading = line
-        elif line and not line.startswith("#") and (by_checks or heading == "[equivalent]"):
+        elif line and not line.startswith("#") and (by_checks or heading != "[values]"):
             name, _, reason = line.partition("  # ")
             listed[name] = reason
     return listed
@@ -223,7 +223,7 @@ def main() -> int:
         return 0
 
     listed = equivalent_mutants(options.checks)
-    whole = {name for name, _, line in wanted if not line} or {file.name for file in files}
+    whole = {file.name for file in files} - {name for name, _, line in wanted if line}
     unused = {name for name in listed if name.partition(":")[0] in whole}
     outcomes: Counter[str] = Counter()
     survivors = []
