@@ -250,7 +250,8 @@ def test_a_wrong_rule_is_reported():
         ("for (int i = 0; i < n; ++i) f(i);", ""),
         ("load<(shares > 1)>(stage);", ""),
         ("#ifdef __CUDACC__\nif (a < 0) f();\n#if X\n#else\nif (b < 0) f();\n#endif\n#else\n"
-         "if (c < n) f();\n#endif\n#ifndef __CUDACC__\nif (d < n) f();\n#else\nif (e < n) f();\n#endif",
+         "if (c < n) f();\n#endif\n#ifndef __CUDACC__\nif (d < n) f();\n#else\nif (e < n) f();\n"
+         "#endif",
          "8: c < n -> true, 11: d < n -> true"),
     ],
 )  # fmt: skip
