@@ -17,6 +17,7 @@ import tapegrad as tg
 from tapegrad.core.kernels import AccessError, KernelError, library
 
 FAULTS = """
+#include <cassert>
 __global__ void far(float* y, const float* x, int64_t n) {
     const int64_t i = global_thread();
     if (i < n) {
@@ -73,6 +74,10 @@ __global__ void stop(float* y, const float* x, int64_t n) {
         __builtin_trap();
     }
 }
+__global__ void claim(float* y, const float* x, int64_t n) {
+    __syncthreads();
+    assert(threadIdx.x != 3 || x[threadIdx.x] > 3);
+}
 __global__ void copy(float* y, const float* x, int64_t n) {
     const int64_t i = global_thread();
     if (i < n) {
@@ -124,13 +129,14 @@ def test_memory_out_of_bounds_is_an_exception(name):
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("divide", "y[i] = 7 /", "divides an integer by zero"),
-        ("stop", "__builtin_trap()", "executes an illegal instruction"),
+        ("divide", "y[i] = 7 /", "divides an integer by zero.* at"),
+        ("stop", "__builtin_trap()", "executes an illegal instruction at"),
+        ("claim", "assert(t", "assertion failed at"),
     ],
 )
-def test_what_a_processor_refuses_is_an_exception(name, code, words):
+def test_what_a_processor_refuses_or_an_assertion_is_an_exception(name, code, words):
     x = tg.arange(40.0, device="emulated")
-    message = rf"block \(0, 0, 0\), thread \(3, 0, 0\): {words}.* at {line_of(code)}"
+    message = rf"block \(0, 0, 0\), thread \(3, 0, 0\): {words} {line_of(code)}"
     for _ in range(3):
         with pytest.raises(KernelError, match=message) as error:
             declared(name)(x)

@@ -1,6 +1,7 @@
 #include "errors.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "interruption.h"
@@ -67,3 +68,16 @@ void fail_misaligned(const void* address) {
 }
 
 }  // namespace emulate
+
+// In place of the C library's, which ends the process: what assert calls where it does not hold.
+extern "C" [[noreturn]] void __assert_fail(const char* what, const char* file, unsigned line,
+                                           const char* function) noexcept {
+    if (!emulate::in_kernel) {
+        std::fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function, what);
+        std::abort();
+    }
+    emulate::leave_kernel();
+    const char* name = std::strrchr(file, '/');
+    emulate::stop(std::string("assertion failed at ") + (name != nullptr ? name + 1 : file) + ":" +
+                  std::to_string(line) + ": " + what);
+}

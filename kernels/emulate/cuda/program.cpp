@@ -347,20 +347,9 @@ cudaError_t cudaPeekAtLastError() {
     return status() != cudaSuccess ? device_error : last_error;
 }
 
-// What the C library calls where an assertion fails, and where a program prints: in a kernel, outside of
-// its own code, which an interruption may leave anywhere.
+// What the C library is called by where a program prints: in a kernel, outside of its own code, which an
+// interruption may leave anywhere.
 extern "C" {
-
-[[noreturn]] void __real___assert_fail(const char*, const char*, unsigned, const char*);
-[[noreturn]] void __wrap___assert_fail(const char* what, const char* file, unsigned line, const char* where) {
-    if (!emulate::in_kernel) {
-        __real___assert_fail(what, file, line, where);
-    }
-    emulate::leave_kernel();
-    const char* name = std::strrchr(file, '/');
-    emulate::stop(std::string("assertion failed at ") + (name != nullptr ? name + 1 : file) + ":" +
-                  std::to_string(line) + ": " + what);
-}
 
 int __wrap_printf(const char* format, ...) {
     const bool was_in_kernel = emulate::in_kernel;

@@ -107,9 +107,8 @@ def plan_program(
     command += tuple(option for option in options if option not in folders)
     command += (INDICES[_family(cxx)],) if checked else ()
     api = _joined(folder, _emulator_flags(cxx, environ, checked))
-    wrapped = tuple(f"-Wl,--wrap={name}" for name in ("printf", "__assert_fail"))
-    link = (*cxx.command, *shlex.split(environ.get("CXXFLAGS", "")), "-pie", "-pthread", *wrapped)
-    link += CHECKED_LINK if checked else ()
+    link = (*cxx.command, *shlex.split(environ.get("CXXFLAGS", "")), "-pie", "-pthread")
+    link += ("-Wl,--wrap=printf", *(CHECKED_LINK if checked else ()))
     files = [f for f in root.glob("kernels/emulate/**/*") if f.suffix in (".h", ".cpp")]
     headers = hash_files(root, sorted([*files, root / "kernels" / "launch.h"]))
     header = folder / "include" / "cuda_runtime.h"
