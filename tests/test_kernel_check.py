@@ -253,6 +253,16 @@ def test_a_wrong_rule_is_reported():
          "if (c < n) f();\n#endif\n#ifndef __CUDACC__\nif (d < n) f();\n#else\nif (e < n) f();\n"
          "#endif",
          "8: c < n -> true, 11: d < n -> true"),
+        ("if(i<n&&x[i]>=0) y[i]=i<=last?0:1;", "i<n -> true, x[i]>=0 -> true, i<=last -> true"),
+        ("if(std::min(i,j)>=n||k<0)return;", "std::min(i,j)>=n -> false, k<0 -> false"),
+        ("for(int i=threadIdx.x;i<n;i+=128)f(i);", "i<n -> true"),
+        ("  for(int i=0;i<n;++i)f(i);", ""),
+        ("vector<Of<float>, 3> a; f<T*>(x<<3,y->z); g<int>(x>>1);", ""),
+        ("if (static_cast<int>(a)<f<T>(b)) c();", "static_cast<int>(a)<f<T>(b) -> true"),
+        ("k<<<1,32>>>(p);", ""),
+        ("atomicAdd(&y[i],v);", "atomicAdd(&y[i],v); -> *(&y[i]) += v;"),
+        ("a = __shfl_xor_sync(~0u,v,1);", "__shfl_xor_sync(~0u,v,1) -> v"),
+        ("__syncthreads ( ) ;", "__syncthreads ( ) ; -> ;"),
     ],
 )  # fmt: skip
 def test_a_comparison_is_decided_whole(text, found):

@@ -10,9 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
+# Kernels are written with spaces or without: what stands around a comparison, and which < and >
+# are one (those of templates, of shifts and of -> are not).
+BEFORE_COMPARISON = re.compile(r"(?:(?:\(|&&|\|\||=|\?|,|;|\breturn) *\S|(?<!:): *[^\s:])$")
+AFTER_COMPARISON = re.compile(r" *(?:\)|&&|\|\||\?|;|,|(?<!:):(?!:))")
+OPERATOR = re.compile(r" (<|<=|>|>=) |(?<=[\w)\]])(<=|>=|<|>)(?=[\w(*&~+-])")
+TEMPLATE = re.compile(r"\w<(?:[^<>(){};&|]|&(?!&)|\([^()]*\)|<[^<>(){};&|]*>)*>")
+
 _OF_NVCC = ("__CUDACC__", "__CUDACC_RTC__")  # macros that the emulated device does not have
-AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
 
 # What an atomic operation is when nothing makes it whole, in terms of its address and value.
 _PLAIN = {"Add": "*({0}) += {1}", "Max": "*({0}) = max(*({0}), {1})"}
@@ -44,21 +49,24 @@ class Mutant:
 def mutants(original: str) -> Iterator[Mutant]:
     """All mutants of a source text."""
     text = blank_comments(original)
-    waits = r"\b(__sync(threads|warp)|wait_for_copies<[^;()]*>|commit_copies)\(\);"
+    waits = r"\b(__sync(threads|warp)|wait_for_copies<[^;()]*>|commit_copies)\s*\(\s*\)\s*;"
     for barrier in re.finditer(waits, text):
         yield Mutant(original, barrier.start(), barrier.end(), ";", "barrier")
-    for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
+    for shuffle in re.finditer(r"\b__shfl\w*_sync\([~\w]+,\s*([^,]+),\s*[^)]*\)", text):
         yield Mutant(original, shuffle.start(), shuffle.end(), shuffle[1], "shuffle")
-    for atomic in re.finditer(r"\batomic(Add|Max|Min|Exch)\(([^,;]+), ([^;]+)\);", text):
+    for atomic in re.finditer(r"\batomic(Add|Max|Min|Exch)\(([^,;]+),\s*([^;]+)\);", text):
         plain = _PLAIN[atomic[1]].format(atomic[2], atomic[3])
         yield Mutant(original, atomic.start(), atomic.end(), f"{plain};", "atomic")
-    for operator in re.finditer(r" (<|<=|>|>=) ", text):
+    templates = [template.span() for template in TEMPLATE.finditer(text)]
+    for operator in OPERATOR.finditer(text):
+        if operator[2] and any(start < operator.start() < end for start, end in templates):
+            continue
         start, end = comparison_around(text, operator.start(), operator.end())
         if is_check(text, start, end):
             # What is too large or negative is what a check holds back.
-            comparison = text[start:end]
-            is_large = operator[1] == ">=" and not comparison.endswith(" >= 0")
-            outside = is_large or comparison.endswith(" < 0")
+            sign, comparison = operator[1] or operator[2], text[start:end]
+            is_large = sign == ">=" and not re.search(r">=\s*0$", comparison)
+            outside = is_large or bool(re.search(r"<\s*0$", comparison))
             yield Mutant(original, start, end, "false" if outside else "true", "bound")
 
 
@@ -88,13 +96,13 @@ def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
     """The comparison whose operator is at [left, right): up to brackets and weaker operators."""
     start, depth = left, 0
     while start > 0:
-        if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
+        if depth == 0 and BEFORE_COMPARISON.search(text[max(0, start - 80) : start + 1]):
             break
         start -= 1
         depth -= _bracket(text, start)
     end, depth = right, 0
     while end < len(text):
-        if depth == 0 and text.startswith(AFTER_COMPARISON, end):
+        if depth == 0 and AFTER_COMPARISON.match(text, end):
             break
         depth += _bracket(text, end)
         end += 1
@@ -116,7 +124,7 @@ def is_check(text: str, start: int, end: int) -> bool:
     """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
     work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
     line = text[text.rfind("\n", 0, start) + 1 : end]
-    loop = re.match(r" *(?:for|while) \((.*)", line)
+    loop = re.match(r"\s*(?:for|while)\s*\((.*)", line)
     if "constexpr" in line or text[:start].endswith("<("):  # an argument of a template
         return False
-    return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
+    return loop is None or bool(re.search(r"=\s*(team|global_thread|blockIdx|threadIdx)", loop[1]))
