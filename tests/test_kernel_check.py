@@ -277,6 +277,27 @@ def test_every_barrier_and_bound_of_a_sum_is_needed():
     assert report.findings[-1].said.startswith("5 of 5 noticed"), report
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((5000, 0), "; 2 of 2 sizes"),
+        ((20_000, 5000), "; 1 of 2 sizes"),
+        ((3, 5000), "; 1 of 2 sizes"),
+    ],
+)
+def test_accesses_are_looked_at_whatever_the_sizes(sizes, said):
+    """Of large ones the smallest, as they take long; and how many it were is said."""
+
+    def accesses(source):
+        f = tg.kernel(source, "x[n] -> y[]", name="f", blocks=1, threads=64)(lambda x: x.sum())
+        report = tg.kernel.check(f, sizes={"n": sizes}, mutate=False)
+        return next(finding for finding in report.findings if finding.what == "accesses")
+
+    assert accesses(SUM).said.endswith(f"{said} looked at")
+    if sizes[0] > 3:
+        assert "race on byte" in accesses(SUM.replace("__syncthreads();\n    for", "for")).said
+
+
 def test_a_check_that_ran_nothing_fails():
     f = tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=0, threads=64)(
         lambda x: x.sum()

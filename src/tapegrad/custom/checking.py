@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,8 @@ from .samples import Draws, check_draws, dimensions, draw, element_types, sample
 from .shrinking import Failure, shrink
 from .trial import SCHEDULES, Trial, Wrong, trials
 
-SMALL = 3000  # elements, in calls in which every access is looked at
+# Every access is looked at in calls of so many elements, if there are any, else of the fewest.
+SMALL = 3000
 
 
 def check(
@@ -287,15 +289,23 @@ class _Check:
         found = self.in_child(work, "accesses")
         if found is not None:
             wrong, slow = found
-            said = wrong or "no race, nothing out of bounds, no shared memory that nothing wrote"
+            said = wrong or (
+                "no race, nothing out of bounds, no shared memory that nothing wrote"
+                f"; {len(self.small)} of {len(self.samples)} sizes looked at"
+            )
             self.report.add("accesses", not wrong, "\n".join([said, *slow]))
+
+    @property
+    def small(self) -> list[int]:
+        """Which samples every access is looked at of."""
+        elements = [math.prod(sample.values()) for sample in self.samples]
+        limit = max(SMALL, min(filter(None, elements), default=0))
+        return [index for index, count in enumerate(elements) if count <= limit]
 
     def _checked(self, units: Any, note: Callable[[str], None]) -> str:
         """What the checks of every access say, "" where nothing is wrong; not of values."""
         dtype = self.types[0]
-        for index, sample in enumerate(self.samples):
-            if np.prod([*sample.values()]) > SMALL:
-                continue
+        for index in self.small:
             for trial in self._trials(index, dtype):
                 note(f"{trial}, every access looked at")
                 try:
