@@ -352,6 +352,9 @@ def test_a_wrong_function_is_named():
     x = np.random.default_rng(0).standard_normal((5, 5))
     with pytest.raises(bench.BenchmarkError, match=r"'mine' is wrong: at index \(2, 3\) it is 7"):
         bench.compare({"peer": np.tanh, "mine": almost}, x, reference=np.tanh)
+    x = tg.tensor(x)
+    with pytest.raises(bench.BenchmarkError, match=r"'tanh' is wrong: .* what 'mine' says"):
+        bench.compare({"mine": lambda x: x.tanh() + 1, "tanh": tg.tanh}, x)
 
 
 @pytest.mark.parametrize(
