@@ -562,6 +562,21 @@ def test_compilers_speak_of_the_programs_own_lines(tmp_path: Path) -> None:
         compile_program(tmp_path / "absent.cu")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('__global__ void k(int* p) { asm("mov.u32 %0, %%laneid;" : "=r"(*p)); }', "inline PTX"),
+        ('__global__ void k(int* p) { asm("mov.u32 %0, %laneid;" : "=r"(*p)); }', "inline PTX"),
+        ("#include <thrust/device_vector.h>", "the library thrust"),
+        ("#include <cublas_v2.h>", "the library cublas"),
+    ],
+)
+def test_what_is_not_emulated_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, f"{text}\nint main() {{}}\n")
+    with pytest.raises(KernelError, match=rf"{said} is not emulated$"):
+        compile_program(path)
+
+
 def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
     path = written(tmp_path, '#include "a.h"\nint main() { return VALUE; }\n')
     written(tmp_path, "#define VALUE 3\n", "a.h")

@@ -141,10 +141,18 @@ def compile_program(
                 f"{file} has no main, which a program begins with: kernels alone are declared by "
                 "tg.kernel, and checked by 'tapegrad check'"
             ) from None
-        raise KernelError(f"{file} does not compile\n{error.output}") from None
+        raise KernelError(f"{file} does not compile\n{error.output}{_hint(error.output)}") from None
     except _build.BuildError as error:
         raise KernelError(f"{file}: {error}") from None
     return Program(file, executable, checked)
+
+
+def _hint(output: str) -> str:
+    """What a program needs that is not emulated, where the compiler's message is about that."""
+    library = re.search(r"fatal error: '?(thrust|cu(?:blas|b|rand|fft|sparse|solver|dnn))", output)
+    of_ptx = re.search(r"Assembler messages|\basm\b", output)
+    what = f"the library {library[1]}" if library else "inline PTX" if of_ptx else ""
+    return f"\n{what} is not emulated" if what else ""
 
 
 def tell(outcome: Outcome, program: Program) -> None:
