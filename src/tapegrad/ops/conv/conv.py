@@ -74,36 +74,10 @@ def _named_padding(
     return x, tuple(t // 2 for t in total)
 
 
-def convolved(
-    convolve: Callable,
-    op: str,
-    dims: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: int,
-) -> Tensor:
-    """What the primitive ``convolve`` makes of checked arguments. Raises as ``conv2d`` does."""
-    x, restore = with_batch(op, dims, input)
-    _check(op, dims, x, weight, bias, groups, False)
-    kernel = tuple(weight.shape[2:])
-    stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
-    if isinstance(padding, str):
-        x, padding = _named_padding(op, x, padding, kernel, stride, dilation)
-    geometry = Geometry(stride, ints(op, "padding", padding, dims, least=0), dilation, groups)
-    out = outputs(x.shape[2:], kernel, geometry)
-    if min(out) < 1:
-        raise RuntimeError(
-            f"[{op}] the kernel {kernel} with dilation {dilation} is larger than the input "
-            f"{tuple(x.shape[2:])} with padding {geometry.padding}"
-        )
-    return restore(convolve(x, weight, bias, out=out, geometry=geometry))
+def conv(op: str, dims: int, convolve: Callable = convolution) -> Callable:
+    """convolve: what is made of the checked arguments, a primitive that takes what ``convolution``
+    does."""
 
-
-def conv(op: str, dims: int) -> Callable:
     def conv(
         input: Tensor,
         weight: Tensor,
@@ -120,8 +94,20 @@ def conv(op: str, dims: int) -> Callable:
         padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
         Raises RuntimeError for shapes and dtypes that do not go together.
         """
-        how = (stride, padding, dilation, groups)
-        return convolved(convolution, op, dims, input, weight, bias, *how)
+        x, restore = with_batch(op, dims, input)
+        _check(op, dims, x, weight, bias, groups, False)
+        kernel = tuple(weight.shape[2:])
+        stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
+        if isinstance(padding, str):
+            x, padding = _named_padding(op, x, padding, kernel, stride, dilation)
+        geometry = Geometry(stride, ints(op, "padding", padding, dims, least=0), dilation, groups)
+        out = outputs(x.shape[2:], kernel, geometry)
+        if min(out) < 1:
+            raise RuntimeError(
+                f"[{op}] the kernel {kernel} with dilation {dilation} is larger than the input "
+                f"{tuple(x.shape[2:])} with padding {geometry.padding}"
+            )
+        return restore(convolve(x, weight, bias, out=out, geometry=geometry))
 
     return conv
 

@@ -10,8 +10,8 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 
-from .conv import convolved
-from .primitives import gradient_of_bias
+from .conv import conv
+from .primitives import gradient_of_bias, gradient_of_input, gradient_of_weight
 from .sliding_window import Geometry, Sizes
 
 
@@ -19,14 +19,11 @@ def _rule(
     xp: Any, g: Array, y: Array, x: Array, weight: Array, geometry: Geometry, needs: tuple
 ) -> tuple:
     g = xp.relu_backward(g, y)
-    dx = dweight = dbias = None
-    if needs[0]:
-        dx = xp.convolution_input(g, weight, size=tuple(x.shape[2:]), geometry=geometry)
-    if needs[1]:
-        dweight = xp.convolution_weight(x, g, kernel=tuple(weight.shape[2:]), geometry=geometry)
-    if needs[2]:
-        dbias = gradient_of_bias(xp, g)
-    return dx, dweight, dbias
+    return (
+        gradient_of_input(xp, g, weight, x.shape, geometry) if needs[0] else None,
+        gradient_of_weight(xp, g, x, weight.shape, geometry) if needs[1] else None,
+        gradient_of_bias(xp, g) if needs[2] else None,
+    )
 
 
 @primitive("convolution_relu", vjp_all=_rule)
@@ -35,6 +32,10 @@ def _convolution_relu(
 ) -> Array:
     """As ``convolution``."""
     return xp.relu(xp.convolution(x, weight, bias, out=out, geometry=geometry))
+
+
+_NAME = "cudnn_convolution_relu"
+_BY_DIMENSIONS = {dims: conv(_NAME, dims, _convolution_relu) for dims in (1, 2, 3)}
 
 
 def cudnn_convolution_relu(
@@ -53,12 +54,11 @@ def cudnn_convolution_relu(
 
     Raises RuntimeError as these functions do.
     """
-    op = "cudnn_convolution_relu"
-    require_tensor(op, weight)
-    if not 3 <= weight.ndim <= 5:
+    require_tensor(_NAME, weight)
+    if weight.ndim - 2 not in _BY_DIMENSIONS:
         raise RuntimeError(
-            f"[{op}] expects a weight (out, in / groups, kernel sizes) of 3 to 5 dimensions, got "
-            f"shape {tuple(weight.shape)}"
+            f"[{_NAME}] expects a weight (out, in / groups, kernel sizes) of 3 to 5 dimensions, "
+            f"got shape {tuple(weight.shape)}"
         )
-    how = (stride, padding, dilation, groups)
-    return convolved(_convolution_relu, op, weight.ndim - 2, input, weight, bias, *how)
+    call = _BY_DIMENSIONS[weight.ndim - 2]
+    return call(input, weight, bias, stride, padding, dilation, groups)

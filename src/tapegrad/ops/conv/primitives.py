@@ -119,21 +119,21 @@ def _matmul_into(device: Device, out: Array, a: Array, b: Array) -> None:
     out[...] = device.ops["matmul"](a, b)
 
 
+def gradient_of_input(
+    xp: Any, g: Array, weight: Array, input_shape: Sizes, geometry: Geometry
+) -> Any:
+    return xp.convolution_input(g, weight, size=tuple(input_shape[2:]), geometry=geometry)
+
+
+def gradient_of_weight(xp: Any, g: Array, x: Array, input_shape: Sizes, geometry: Geometry) -> Any:
+    return xp.convolution_weight(x, g, kernel=tuple(input_shape[2:]), geometry=geometry)
+
+
 def gradient_of_bias(xp: Any, g: Array) -> Any:
     return xp.sum(g, axis=(0, *range(2, g.ndim)), keepdims=False)
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, weight, input_shape, geometry: xp.convolution_input(
-            g, weight, size=tuple(input_shape[2:]), geometry=geometry
-        ),
-        lambda xp, g, x, input_shape, geometry: xp.convolution_weight(
-            x, g, kernel=tuple(input_shape[2:]), geometry=geometry
-        ),
-        gradient_of_bias,
-    )
-)
+@primitive(vjp=(gradient_of_input, gradient_of_weight, gradient_of_bias))
 @in_float32_anew
 def convolution(
     xp: Any, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
