@@ -118,7 +118,7 @@ template <class T>
 __global__ void __launch_bounds__(256)
     channels_last_kernel(T* y, const T* x, int64_t batch, int64_t channels, int64_t pixels, int64_t stride) {
     constexpr int side = 32, rows = 8;
-    SHARED(tile, T[side][side + 1]);
+    SHARED(tile, T[side][side + 4 / sizeof(T)]);  // a column of it is in as many banks
     const int lane = threadIdx.x % side, first = threadIdx.x / side;
     const int64_t across = ceil_div(pixels, side), down = ceil_div(stride, side);
     for (int64_t index = blockIdx.x; index < batch * down * across; index += gridDim.x) {
