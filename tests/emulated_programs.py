@@ -426,6 +426,47 @@ CASES = [
         before="__device__ int counter;",
     ),
     Case("scoped_atomic", RACE, f"{STRIDE} <?cuda::atomic_ref<T>(a[0]).fetch_add(1)?:a[0] += 1?>;"),
+    Case("scope", RACE, f"{STRIDE} <?atomicAdd?:atomicAdd_block?>(&a[i % 7], 1);", "float"),
+    Case(
+        "scope_of_reference",
+        RACE,
+        f"{STRIDE} cuda::atomic_ref<T, cuda::thread_scope_<?device?:block?>>(a[0])"
+        ".fetch_max(b[i]);",
+    ),
+    Case(
+        "scope_of_counter",
+        RACE,
+        """__shared__ int count;
+      if (threadIdx.x == 0) count = 0;
+      __syncthreads();
+      atomicAdd_block(&count, 1);
+      __syncthreads();
+      if (threadIdx.x == 0) <?atomicAdd?:atomicAdd_block?>(a, count);""",
+    ),
+    Case(
+        "fence_too_early",
+        RACE,
+        """if (threadIdx.x != 0) return;
+      if (blockIdx.x == 0) {
+        <??:__threadfence();?>
+        b[0] = 7;
+        <?__threadfence();?:?>
+        atomicExch(a, -1);
+      } else if (atomicAdd(a, 0) == -1) {
+        a[1] = b[0];
+      }""",
+    ),
+    Case(
+        "lock_without_release",
+        RACE,
+        """if (threadIdx.x != 0) return;
+      while (atomicCAS(a, T(0), T(-1)) != 0) {
+      }
+      __threadfence();
+      a[1] += 1;
+      <?__threadfence();?:?>
+      atomicExch(a, T(0));""",
+    ),
     Case(
         "block_overlap",
         RACE,

@@ -105,6 +105,9 @@ void fence(Scope scope);
 void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site);
 void end_atomic(const void* address, bool has_changed, CodeAddress site);
 
+// The next atomic operation is one only for the threads of its block.
+void narrow_next_atomic();
+
 // By a compare-and-swap: what the thread read there before, by plain reads, is looked at again now, and
 // these cannot do harm.
 void confirm_reads(const void* address, size_t bytes);
@@ -150,6 +153,7 @@ inline void exit_thread() {}
 enum class Scope { block, device };
 inline void fence(Scope) {}
 inline void confirm_reads(const void*, size_t) {}
+inline void narrow_next_atomic() {}
 inline void see_read(const void*, size_t, CodeAddress) {}
 inline void begin_copy(const void*, const void*, size_t, CodeAddress) {}
 inline void end_copy(const void*, const void*, size_t, CodeAddress) {}

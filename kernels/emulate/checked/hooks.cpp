@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <utility>
 
 #include "../fiber.h"
 #include "../runtime.h"
@@ -33,7 +34,7 @@ inline bool is_coordinate(uintptr_t address) {
 }
 
 constexpr uint16_t thread_bits = most_threads - 1;
-static_assert(most_threads <= atomic_write && most_warps <= 256, "a cell has room for them");
+static_assert(most_threads <= atomic_in_block && most_warps <= 256, "a cell has room for them");
 
 // ---- who accessed a cell, and in which order ----
 
@@ -63,16 +64,26 @@ Access write_of(const Cell& cell) {
             cell.write_site};
 }
 
-void note_read(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteOffset site) {
+// Whether two operations are atomic for each other; atomicity: bits of the cell's writer.
+bool are_atomic(const Cell& cell, uint16_t atomicity) {
+    if ((cell.writer & atomicity & atomic_write) == 0) {
+        return false;
+    }
+    const bool is_narrow = ((cell.writer | atomicity) & atomic_in_block) != 0;
+    return !is_narrow || (cell.write >= order.block_start && order.is_of_block(cell.writer & thread_bits));
+}
+
+void note_read(Cell& cell, uintptr_t address, Stamp floor, uint16_t atomicity, SiteOffset site) {
     Readers& last = cell.readers[0];
     const bool together = last.stamp == order.now && cell.warps[0] == order.warp;
     if (together && (last.lanes & order.lane_bit)) {
         return;
     }
-    const bool both_atomic = is_atomic && (cell.writer & atomic_write);
-    if (cell.write >= floor && !both_atomic && !has_seen(cell.writer & thread_bits, cell.write)) {
+    const bool is_atomic = atomicity != 0;
+    if (cell.write >= floor && !are_atomic(cell, atomicity) &&
+        !has_seen(cell.writer & thread_bits, cell.write)) {
         const Access mine{false, is_atomic, order.thread, order.now, site};
-        if (cell.writer & atomic_write) {
+        if (!is_atomic && (cell.writer & atomic_write)) {
             suspect_race(address, write_of(cell), mine);
         } else {
             report_race(address, write_of(cell), mine);
@@ -95,14 +106,15 @@ void note_read(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteO
     cell.warps[0] = uint8_t(order.warp);
 }
 
-void note_write(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteOffset site) {
-    const uint16_t writer = uint16_t(order.thread | (is_atomic ? atomic_write : 0));
+void note_write(Cell& cell, uintptr_t address, Stamp floor, uint16_t atomicity, SiteOffset site) {
+    const uint16_t writer = uint16_t(order.thread | atomicity);
+    const bool is_atomic = atomicity != 0;
     if (cell.write == order.now && cell.writer == writer && cell.readers[0].stamp < floor) {
         return;
     }
-    const bool both_atomic = is_atomic && (cell.writer & atomic_write);
     const Access mine{true, is_atomic, order.thread, order.now, site};
-    if (cell.write >= floor && !both_atomic && !has_seen(cell.writer & thread_bits, cell.write)) {
+    if (cell.write >= floor && !are_atomic(cell, atomicity) &&
+        !has_seen(cell.writer & thread_bits, cell.write)) {
         report_race(address, write_of(cell), mine);
     }
     for (int i = 0; i < 2; ++i) {
@@ -193,7 +205,12 @@ void note_reach(int rank, SiteOffset site) {
 
 // ---- an access ----
 
-enum class Mode { plain, is_volatile, atomic };
+enum class Mode { plain, is_volatile, atomic, atomic_in_block };
+bool is_next_narrow = false;  // the next atomic operation
+
+inline Mode mode_of_atomic() {
+    return std::exchange(is_next_narrow, false) ? Mode::atomic_in_block : Mode::atomic;
+}
 
 template <bool writes>
 void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
@@ -226,7 +243,8 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
         }
     } else if (address + bytes > region->high && region->kind == Kind::global) {
         // Atomic operations on a byte are made of such on its word, which the end may cut.
-        if (mode != Mode::atomic || address % 4 + bytes > 4) {
+        const bool is_atomic = mode == Mode::atomic || mode == Mode::atomic_in_block;
+        if (!is_atomic || address % 4 + bytes > 4) {
             stop_out_of_bounds(address, bytes, writes, site);
         }
     } else if (region->written != nullptr) {
@@ -253,20 +271,22 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
     }
     // Threads talk through volatile flags in global memory. In shared memory, volatile is what code for
     // GPUs whose warps ran in step has in place of __syncwarp().
-    const bool is_atomic = mode == Mode::atomic ||
-                           (mode == Mode::is_volatile && region->kind != Kind::shared);
-    if (is_atomic && mode == Mode::is_volatile) {
+    const bool is_flag = mode == Mode::is_volatile && region->kind != Kind::shared;
+    if (is_flag) {
         synchronise_at(address);
     }
+    const uint16_t atomicity = mode == Mode::atomic_in_block ? atomic_write | atomic_in_block
+                               : mode == Mode::atomic || is_flag ? atomic_write
+                                                                 : 0;
     for (uintptr_t at = address; at < address + bytes; at += uintptr_t(1) << region->shift) {
         Cell& cell = region->cell(at);
         if (!writes && region->kind == Kind::shared && cell.write < floor && !is_resumed) {
             report_unwritten(at, site, region->kind);
         }
         if (writes) {
-            note_write(cell, at, floor, is_atomic, site);
+            note_write(cell, at, floor, atomicity, site);
         } else {
-            note_read(cell, at, floor, is_atomic, site);
+            note_read(cell, at, floor, atomicity, site);
         }
     }
 }
@@ -412,7 +432,7 @@ void begin_launch(const void* host_frame, int threads_of_block, int blocks_of_cl
     begin_regions_of_launch(host_frame);
     begin_order_of_launch(threads_of_block, blocks_of_cluster);
     begin_reports_of_launch();
-    is_copied = false;  // if the launch before ended in a copy
+    is_copied = is_next_narrow = false;  // if the launch before ended in between
 }
 
 void begin_cluster(const uint3& first_block, const SharedMemory& memory) {
@@ -458,6 +478,7 @@ void exit_thread() {
 
 void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
+    const Mode mode = mode_of_atomic();
     if (at % bytes != 0) {
         leave_kernel();
         stop_misaligned(at, bytes, places_in_source({offset_of(site)})[0]);
@@ -465,10 +486,10 @@ void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddres
     if (!is_private(at)) {
         synchronise_at(at);
         if (!overwrites) {
-            look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+            look_at<false>(at, bytes, mode, offset_of(site));
         }
         const uint64_t tries = tries_since_change;
-        look_at<true>(at, bytes, Mode::atomic, offset_of(site));
+        look_at<true>(at, bytes, mode, offset_of(site));
         tries_since_change = tries;
     }
 }
@@ -481,6 +502,8 @@ void end_atomic(const void* address, bool has_changed, CodeAddress site) {
         try_again(reinterpret_cast<uintptr_t>(address), offset_of(site));
     }
 }
+
+void narrow_next_atomic() { is_next_narrow = true; }
 
 void confirm_reads(const void* address, size_t bytes) {
     const auto at = reinterpret_cast<uintptr_t>(address);
@@ -557,9 +580,10 @@ void land_bulk_copy(const void* destination, size_t bytes) {
 
 void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
+    const Mode mode = mode_of_atomic();
     if (!is_private(at)) {
         synchronise_at(at);
-        look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+        look_at<false>(at, bytes, mode, offset_of(site));
         try_again(at, offset_of(site));
     }
 }

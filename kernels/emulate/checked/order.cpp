@@ -24,7 +24,7 @@ std::vector<Acquired> acquired[most_threads];
 std::unique_ptr<Release> fences[most_threads];  // the last of each thread
 Stamp fenced_at[most_threads];
 bool any_fence = false;
-Stamp all_fenced[max_blocks_of_cluster];
+std::shared_ptr<const std::vector<Stamp>> all_fenced[max_blocks_of_cluster];  // at the last barrier
 Stamp last_barriers[max_blocks_of_cluster];
 
 void join(std::vector<Acquired>& to, const std::vector<Acquired>& from) {
@@ -42,7 +42,8 @@ void join(std::vector<Acquired>& to, const std::vector<Acquired>& from) {
 
 bool covers(const Release& release, int other, Stamp stamp) {
     const bool is_of_block = order.rank_of(other) == order.rank_of(release.thread);
-    if (is_of_block && stamp <= release.fenced) {
+    if (is_of_block && release.fenced != nullptr &&
+        stamp <= (*release.fenced)[size_t(other % order.block_threads)]) {
         return true;
     }
     if (stamp > release.end) {
@@ -115,7 +116,7 @@ void begin_order_of_cluster() {
         }
     }
     any_fence = false;
-    std::fill(all_fenced, all_fenced + order.blocks, 0);
+    std::fill(all_fenced, all_fenced + order.blocks, nullptr);
 }
 
 void run_thread_in_order(int thread) {
@@ -132,7 +133,7 @@ void run_thread_in_order(int thread) {
 void meet_at_barrier(int rank) {
     const int first = rank * order.block_threads, end = first + order.block_threads;
     if (any_fence) {
-        all_fenced[rank] = *std::min_element(fenced_at + first, fenced_at + end);
+        all_fenced[rank] = std::make_shared<std::vector<Stamp>>(fenced_at + first, fenced_at + end);
     }
     order.barrier = last_barriers[rank] = order.now++;
     if (order.any_acquired) {
@@ -187,9 +188,10 @@ void fence(Scope scope) {
     any_fence = true;
     fenced_at[order.thread] = order.now;
     fences[order.thread].reset(new Release{
-        scope, order.thread, order.block_start, order.now, order.barrier, warp.all, 0,
+        scope, order.thread, order.block_start, order.now, order.barrier, warp.all, nullptr,
         warp.has_parts ? std::vector<Stamp>(row, row + lanes_per_warp) : std::vector<Stamp>(),
         acquired[order.thread]});
+    ++order.now;  // what the thread does from here on is not fenced
     return_to_kernel();
 }
 

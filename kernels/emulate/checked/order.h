@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -47,7 +48,7 @@ struct Release {
     int thread;
     Stamp block_start, end;
     Stamp barrier, warp;    // all of the block, and of the warp, up to these
-    Stamp fenced;           // all of the block up to this, which its own threads fenced
+    std::shared_ptr<const std::vector<Stamp>> fenced;  // each of the block up to its own fence
     std::vector<Stamp> lanes;  // of each lane of the warp, where it is not the same for all
     std::vector<Acquired> acquired;
 };

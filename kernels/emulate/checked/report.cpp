@@ -78,6 +78,10 @@ std::string advice_on(const Access& a, const Access& b) {
         return "an atomic operation orders nothing with plain accesses: make both atomic, or put a "
                "barrier between them";
     }
+    if (a.is_atomic) {
+        return "what is atomic in its block is not for other blocks: leave out _block, or take "
+               "thread_scope_device";
+    }
     if (a.stamp < order.block_start) {
         return "blocks run in no order: only atomic operations may meet, or __threadfence() and an "
                "atomic operation must come between";

@@ -28,11 +28,12 @@ struct Cell {
     Stamp write;
     SiteOffset write_site;
     Readers readers[2];  // the last, and others that these need not have seen
-    uint16_t writer;     // the thread, and whether its access was atomic
+    uint16_t writer;     // the thread, and how far its access was atomic
     uint8_t warps[2];    // of the readers
 };
 
 constexpr uint16_t atomic_write = 0x8000;
+constexpr uint16_t atomic_in_block = 0x4000;  // and nowhere else
 
 enum class Kind : uint8_t { global, shared, module };
 

@@ -1,5 +1,5 @@
-// The atomic functions that ../math.h lacks, and their forms for a block and for the whole system, which
-// are the same here.
+// The atomic functions that ../math.h lacks, and their forms for a block, which the checks tell apart, and
+// for the whole system, which are the same here.
 #pragma once
 
 #include "../math.h"
@@ -14,6 +14,7 @@ EMULATE_ATOMIC(atomicDec, before == 0 || before > value ? value : before - 1)
 #define EMULATE_SCOPED(name)                                                                       \
     template <class T>                                                                             \
     EMULATE_CALLED_BY_KERNELS T name##_block(T* address, typename emulate::Same<T>::type value) {  \
+        emulate::check::narrow_next_atomic();                                                      \
         return name(address, value);                                                               \
     }                                                                                              \
     template <class T>                                                                             \
@@ -35,6 +36,7 @@ EMULATE_SCOPED(atomicDec)
 template <class T>
 EMULATE_CALLED_BY_KERNELS T atomicCAS_block(T* address, typename emulate::Same<T>::type expected,
                                             typename emulate::Same<T>::type value) {
+    emulate::check::narrow_next_atomic();
     return atomicCAS(address, expected, value);
 }
 template <class T>

@@ -1,5 +1,5 @@
 // cuda::atomic, cuda::atomic_ref and their relatives, as far as the compiler's own atomic operations go,
-// which the checks see with their memory order. Scopes are one: what a block may see, all may.
+// which the checks see with their memory order. Of scopes they know that of a block, and one for all others.
 #pragma once
 
 #include <cstring>
@@ -130,7 +130,12 @@ class atomic : public AtomicOperations<atomic<T, scope>, T> {
         this->store(value);
         return value;
     }
-    EMULATE_INLINE T* address() const { return const_cast<T*>(&value_); }
+    EMULATE_INLINE T* address() const {
+        if (scope == thread_scope_block) {
+            emulate::check::narrow_next_atomic();
+        }
+        return const_cast<T*>(&value_);
+    }
 
   private:
     T value_;
@@ -145,7 +150,12 @@ class atomic_ref : public AtomicOperations<atomic_ref<T, scope>, T> {
         this->store(value);
         return value;
     }
-    EMULATE_INLINE T* address() const { return address_; }
+    EMULATE_INLINE T* address() const {
+        if (scope == thread_scope_block) {
+            emulate::check::narrow_next_atomic();
+        }
+        return address_;
+    }
 
   private:
     T* address_;

@@ -123,7 +123,7 @@ __global__ void scoped(cuda::atomic<int, cuda::thread_scope_device>* a, cuda::at
     a[0]++;
     a[2].fetch_max(int(threadIdx.x), cuda::memory_order_relaxed);
     f->fetch_add(0.5f);
-    cuda::atomic_ref<int, cuda::thread_scope_block> r(data[2]);
+    cuda::atomic_ref<int, cuda::thread_scope_block> r(data[2 + blockIdx.x]);
     r += 1;
 }
 
@@ -228,10 +228,10 @@ int main() {
     cuda::atomic<float>* t;
     CHECK(cudaMallocManaged(&s, 3 * sizeof *s));
     CHECK(cudaMallocManaged(&t, sizeof *t));
-    int* data = device(std::vector<int>(3));
+    int* data = device(std::vector<int>(4));
     scoped<<<2, 32>>>(s, t, data);
     EXPECT(s[0] == 64 && s[2].load() == 31 && t->load() == 32.0f);
-    EXPECT((host(data, 3) == std::vector<int>{42, 42, 64}));
+    EXPECT((host(data, 4) == std::vector<int>{42, 42, 32, 32}));
 
     cudaDeviceProp properties;
     int devices = 0, pitch_ok = 1;
