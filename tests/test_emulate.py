@@ -408,6 +408,30 @@ def test_indices_of_arrays_are_looked_at(tmp_path: Path, what: str, found: str) 
     assert [report.partition(": ")[2] for report in outcome.reports] == expected
 
 
+@pytest.mark.parametrize(
+    ("macro", "head"),
+    [
+        ("KERNEL __global__ void", "KERNEL"),
+        ("KERNEL __global__ __launch_bounds__(32)", "KERNEL void"),
+        ("KERNEL(name) __global__ void name", "KERNEL"),
+        ("GLOBAL __global__\n#define KERNEL GLOBAL void", "KERNEL"),
+    ],
+    ids=["words", "bounds", "parameter", "macro"],
+)
+@pytest.mark.parametrize("of_header", [False, True], ids=["own", "included"])
+def test_macros_that_declare_kernels(
+    tmp_path: Path, macro: str, head: str, of_header: bool
+) -> None:
+    written(tmp_path, f"#define {macro}\n", "words.h")
+    name = "(set)" if "(name)" in macro else " set"
+    text = f"""{'#include "words.h"' if of_header else f"#define {macro}"}
+{head}{name}(int* p) {{ p[threadIdx.x] = 1; }}
+int main() {{ int* p; cudaMalloc(&p, 128); set<<<1, 32>>>(p); }}
+"""
+    _, outcome = run(compile_program(written(tmp_path, text)))
+    assert (outcome.launches, outcome.reports) == (1, ())
+
+
 def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
     """Barriers wait for those that have not exited, from Volta on."""
     text = """

@@ -10,11 +10,20 @@ _ALIGNMENTS = ("alignas", "__align__", "__builtin_align__")
 _OF_KERNELS = ("cudaLaunchKernel", "cudaLaunchCooperativeKernel", "cudaFuncSetAttribute")
 
 
-def rewrite(text: str) -> str:
-    """The same program in C++, on the same lines."""
+Aliases = dict[str, set[str]]  # the macros that stand for a word
+
+
+def no_aliases() -> Aliases:
+    return {"__global__": set(), "__shared__": set()}
+
+
+def rewrite(text: str, aliases: Aliases | None = None) -> str:
+    """The same program in C++, on the same lines. aliases: those of the files that it includes, to
+    which its own are added."""
     tokens = Tokens(text)
     texts = tokens.texts
-    aliases = _aliases(tokens)
+    aliases = no_aliases() if aliases is None else aliases
+    _add_aliases(tokens, aliases)
     ends = _ends_of_directives(tokens)
     local = _is_local(tokens)
     for i in range(len(tokens)):
@@ -35,18 +44,18 @@ def rewrite(text: str) -> str:
     return "".join(texts)
 
 
-def _aliases(tokens: Tokens) -> dict[str, set[str]]:
-    """The macros that only stand for CUDA's words, such as ``#define KERNEL __global__ void``."""
-    found: dict[str, set[str]] = {"__global__": set(), "__shared__": set()}
+def _add_aliases(tokens: Tokens, aliases: Aliases) -> None:
+    """The macros that only stand for CUDA's words, such as ``#define KERNEL __global__ void``; also
+    by way of others, and with parameters or bounds where a body follows."""
     for line in tokens.directives():
         words = [i for i in line if tokens.is_word(i)]
         if len(words) < 3 or tokens[words[0]] != "define":
             continue
-        for name, names in found.items():
-            body = [tokens[i] for i in line if i > words[1] and tokens.kinds[i] != "space"]
-            if name in body and not {"(", "{", ";"} & set(body):
+        body = {tokens[i] for i in line if i > words[1] and tokens.kinds[i] != "space"}
+        for name, names in aliases.items():
+            others = {"{", ";"} if name == "__global__" else {"(", "{", ";"}
+            if {name, *names} & body and not others & body:
                 names.add(tokens[words[1]])
-    return found
 
 
 def _ends_of_directives(tokens: Tokens) -> dict[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tapegrad import _build
 
-from .rewriting import rewrite
+from .rewriting import no_aliases, rewrite
 
 _INCLUDE = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
 
@@ -24,12 +24,14 @@ class _Rewriter:
     def __init__(self, folders: Sequence[Path]):
         self.folders = [folder.resolve() for folder in folders]
         self.known: dict[Path, Path | None] = {}
+        self.aliases = no_aliases()
         self.own = _build.source_root() / "kernels" / "emulate" / "cuda" / "include"
 
     def file(self, path: Path) -> Path:
         self.known[path] = None  # one that includes itself again has a guard
         text = path.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("\ufeff")
-        text = rewrite(_INCLUDE.sub(lambda match: self._include(match, path), text))
+        text = _INCLUDE.sub(lambda match: self._include(match, path), text)
+        text = rewrite(text, self.aliases)
         name = str(path).replace("\\", "\\\\").replace('"', '\\"')
         text = f'#line 1 "{name}"\n{text}'
         content = text.encode(errors="surrogateescape")
