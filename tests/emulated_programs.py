@@ -292,6 +292,25 @@ CASES = [
         "1, 64",
     ),
     Case(
+        "before_tile",
+        BOUNDS,
+        """__shared__ T tile[64];
+      T* own = tile + threadIdx.x;
+      *own = b[threadIdx.x];
+      __syncthreads();
+      a[threadIdx.x] = *own - (threadIdx.x <?>?:>=?> 0 ? own[-1] : T(0));""",
+        "long long",
+        "1, 64",
+    ),
+    Case(
+        "far_behind",
+        BOUNDS,
+        "extern __shared__ T line[]; line[threadIdx.x] = b[threadIdx.x];"
+        " a[threadIdx.x] = line[threadIdx.x <??: + 100000?>];",
+        "float",
+        "1, 64, 64 * sizeof(T)",
+    ),
+    Case(
         "halo_unwritten",
         UNWRITTEN,
         """__shared__ T row[66];

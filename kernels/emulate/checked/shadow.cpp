@@ -312,8 +312,9 @@ void begin_regions_of_cluster(const SharedMemory& memory) {
     const auto fixed = uintptr_t(memory.fixed), sized = uintptr_t(memory.sized);
     fixed_bytes = memory.fixed_bytes;
     if (static_region.cells == nullptr) {
-        static_region = region_of(fixed, fixed + blocks * memory.fixed_bytes, Kind::shared);
-        dynamic_region = region_of(sized, sized + blocks * memory.sized_bytes, Kind::shared);
+        // Of as many blocks as there may be: what a pointer finds there is no variable of the module.
+        static_region = region_of(fixed, fixed + max_blocks_of_cluster * memory.fixed_bytes, Kind::shared);
+        dynamic_region = region_of(sized, sized + max_blocks_of_cluster * memory.sized_bytes, Kind::shared);
     }
     if (!shared_parts.empty()) {
         forget_stretches();
