@@ -40,7 +40,7 @@ import tapegrad as tg
 from tapegrad import _build
 from tapegrad._build import building
 from tapegrad.core import kernels, native
-from tapegrad.core.devices import Device, bodies, overrides
+from tapegrad.core.devices import Device, KernelsMissing, bodies, overrides
 from tapegrad.custom.launch import _LIMITS
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
@@ -926,6 +926,39 @@ def test_what_is_compiled_is_kept_and_only_if_it_is_ours(tmp_path, monkeypatch):
     assert not path.stat().st_mode & 0o022
     (source,) = (tmp_path / "objects").glob("tail-*.cu")
     assert source.read_text() == text
+
+
+TWICE = """
+__global__ void twice(float* y, const float* x, int64_t n) {
+    const int64_t i = global_thread();
+    if (i < n) y[i] = 2 * x[i];
+}
+"""
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_cache_that_cannot_be_is_an_error_with_its_remedy(tmp_path, monkeypatch, folder):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path / folder))
+    text = unit.unit_text(tail.source, tail.source.function("tail"), None)
+    with pytest.raises(_build.BuildError, match=r"cannot be kept in .*name a folder.*TAPEGRAD_C"):
+        unit.compiled(text, "tail", "emulated", ".", False)
+
+
+def test_a_damaged_file_of_the_cache_is_an_error_with_its_remedy(tmp_path, monkeypatch):
+    damaged = tmp_path / "damaged.so"
+    damaged.write_bytes(b"not a library")
+    monkeypatch.setattr(unit, "compiled", lambda *a: damaged)
+    kernel = tg.kernel(TWICE, "x[n] -> y[n]", name="twice")(lambda x: x + x)
+    with pytest.raises(KernelsMissing, match=r"\[twice\] .*damaged\.so.*remove it"):
+        kernel(tg.ones(3, device="emulated"))
+
+
+def test_comments_may_be_in_any_encoding(tmp_path):
+    path = tmp_path / "twice.cu"
+    path.write_bytes(b"// gr\xf6\xdfe\n" + TWICE.encode())
+    kernel = tg.kernel(path, "x[n] -> y[n]", name="twice")(lambda x: x + x)
+    assert kernel(tg.ones(3, device="emulated")).tolist() == [2, 2, 2]
 
 
 def test_processes_compile_at_once(tmp_path):

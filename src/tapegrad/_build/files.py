@@ -30,9 +30,16 @@ def is_ours(path: Path) -> bool:
 
 
 def own_folder(folder: Path) -> None:
-    """Make a folder into which nobody else may write. Raises BuildError for another user's."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Make a folder into which nobody else may write. Raises BuildError for another user's, and
+    where none can be made."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BuildError(
+            f"what is compiled cannot be kept in {folder} ({error.strerror}): name a folder of "
+            "your own in TAPEGRAD_CACHE"
+        ) from error
     refuse_foreign(folder)
     if hasattr(os, "getuid") and folder.stat().st_mode & OTHERS_WRITE:
         folder.chmod(0o700)

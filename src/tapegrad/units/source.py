@@ -175,7 +175,9 @@ def read(source: object, name: str, frame: FrameType) -> Source:
                 f"[{name}] no file {str(path)!r}, neither beside {caller} nor in {os.getcwd()}"
             )
         found = found.resolve()
-        return Source(found.read_text(encoding="utf-8"), str(found), 1, str(found.parent))
+        # (What is no UTF-8 stands in comments.)
+        text = found.read_text(encoding="utf-8", errors="replace")
+        return Source(text, str(found), 1, str(found.parent))
     if not isinstance(source, str):
         raise TypeError(
             f"[{name}] the source is a path to a .cu file or a string of CUDA, "

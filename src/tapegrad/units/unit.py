@@ -90,7 +90,13 @@ class Unit:
             raise CompileError(self._said(name, error.output, hints)) from None
         except _build.BuildError as error:
             raise KernelsMissing(f"[{name}] {error}") from None
-        return home.load(str(path))[name if dtype is None else f"{name}_{dtype}"]
+        try:
+            functions = home.load(str(path))
+        except ImportError as error:
+            raise KernelsMissing(
+                f"[{name}] {error}: if the file is damaged, remove it, and it is compiled again"
+            ) from None
+        return functions[name if dtype is None else f"{name}_{dtype}"]
 
     def _said(self, name: str, output: str, hints: Mapping[str, str]) -> str:
         """What is wrong: the compiler's output, with the lines of a string, which no compiler can
@@ -186,6 +192,6 @@ def _included(text: str, folder: Path, seen: set[Path]) -> list[str]:
         path = folder / name
         if path.is_file() and path not in seen:
             seen.add(path)
-            found.append(path.read_text(encoding="utf-8"))
+            found.append(path.read_text(encoding="utf-8", errors="replace"))
             found += _included(found[-1], path.parent, seen)
     return found
