@@ -480,3 +480,5 @@ def test_the_command(tmp_path, capsys):
     (tmp_path / "mine.cu").write_text(SUM)
     assert cli.main(["check", str(tmp_path / "mine.cu")]) == 1
     assert "mine.cu is CUDA: name the Python file" in capsys.readouterr().err
+    assert cli.main(["check", str(tmp_path)]) == 1
+    assert "is a folder: name the Python file" in capsys.readouterr().err

@@ -49,6 +49,8 @@ def names_of(file: Path) -> dict[str, Any]:
             f"{file} is CUDA: name the Python file that declares its kernels (a program "
             "with a main is run by 'tapegrad emulate')"
         )
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder: name the Python file that declares the kernels")
     folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
     sys.argv = [str(file)]
