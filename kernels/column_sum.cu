@@ -20,17 +20,20 @@ int64_t column_sum_tiles(int64_t cols) { return ceil_div(cols, 32 * Pack<double>
 FUNCTION(column_sum_tiles);
 
 // scratch: [partials, cols]. counters: zeros, which they are again behind the launch.
-template <class T>
-void column_sum(T* out, acc_t<T>* scratch, unsigned* counters, const T* x, int64_t rows, int64_t cols,
+template <class T, class X = T>
+void column_sum(T* out, acc_t<T>* scratch, unsigned* counters, const X* x, int64_t rows, int64_t cols,
                 cudaStream_t stream) {
     if (cols == 0) {
         return;
     }
     const int64_t stretches = column_sum_partials(rows, cols);
     if (stretches <= 1) {
-        sum_columns<T, T>({out, x}, {}, rows, cols, 1, {}, stream);
+        sum_columns<T, X, T>({out, x}, {}, rows, cols, 1, {}, stream);
     } else {
-        sum_columns<acc_t<T>, T>({scratch, x}, {}, rows, cols, stretches, {out, counters}, stream);
+        sum_columns<acc_t<T>, X, T>({scratch, x}, {}, rows, cols, stretches, {out, counters}, stream);
     }
 }
-LAUNCHER(column_sum);
+LAUNCHER_AS(column_sum, column_sum<T>);
+
+// Of floats, rounded to 16 bits: of sums that a product wrote beside its result (epilogue.cuh).
+LAUNCHER_16_BITS_AS(column_sum_rounded, column_sum<T, float>);

@@ -33,8 +33,8 @@ struct ColumnTotals {
 
 // totals[column] = sum of sums[stretch, column], by the block that is the last to have written its
 // stretch of these columns.
-template <class T>
-__device__ void add_stretches(const ColumnTotals<T>& to, const acc_t<T>* sums, int64_t tile,
+template <class T, class A>
+__device__ void add_stretches(const ColumnTotals<T>& to, const A* sums, int64_t tile,
                               int64_t first_column, int64_t tile_cols, int64_t stretches, int64_t cols) {
     SHARED(is_last, bool);
     __threadfence();  // the sums are where others see them
@@ -48,7 +48,7 @@ __device__ void add_stretches(const ColumnTotals<T>& to, const acc_t<T>* sums, i
         return;
     }
     for (int column = threadIdx.x; column < tile_cols; column += column_threads) {
-        acc_t<T> total = 0;
+        A total = 0;
 #pragma unroll 8
         for (int64_t stretch = 0; stretch < stretches; ++stretch) {
             total += sums[stretch * cols + first_column + column];
@@ -62,10 +62,10 @@ __device__ void add_stretches(const ColumnTotals<T>& to, const acc_t<T>* sums, i
 
 // sums[stretch, column] = sum of x[row, column] over the rows of the stretch, of both matrices (of
 // the first, where the second is null); and their totals.
-template <class Out, class T, Layout layout>
+template <class Out, class T, class Total, Layout layout>
 __global__ void __launch_bounds__(column_threads)
     column_sum_kernel(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
-                      int64_t stretches, ColumnTotals<T> finish) {
+                      int64_t stretches, ColumnTotals<Total> finish) {
     using A = acc_t<T>;
     constexpr int tile = column_tile<T>;
     SHARED(warp_sums, A[column_warps][tile]);
@@ -106,18 +106,18 @@ __global__ void __launch_bounds__(column_threads)
 }
 
 // Of one matrix or two; where the first is null there is nothing to do.
-template <class Out, class T>
+template <class Out, class T, class Total = T>
 void sum_columns(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
-                 int64_t stretches, ColumnTotals<T> finish, cudaStream_t stream) {
+                 int64_t stretches, ColumnTotals<Total> finish, cudaStream_t stream) {
     const int64_t items = ceil_div(cols, column_tile<T>) * stretches * (other.x ? 2 : 1);
     const auto launch = [&](auto kernel) {
         LAUNCH_AS("column_sum", kernel, blocks_for(items, 1), column_threads, 0, stream, one, other,
                   rows, cols, stretches, finish);
     };
     if (rows_in_packs<T>(cols, one.x, other.x)) {
-        launch(column_sum_kernel<Out, T, Layout::packs>);
+        launch(column_sum_kernel<Out, T, Total, Layout::packs>);
     } else {
-        launch(column_sum_kernel<Out, T, Layout::single>);
+        launch(column_sum_kernel<Out, T, Total, Layout::single>);
     }
 }
 

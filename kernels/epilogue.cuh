@@ -41,7 +41,8 @@ struct Epilogue {
         return here;
     }
 
-    __device__ void store(const float (&sums)[8], int64_t row, const Column& column) const {
+    // The sums become what is stored, before it is rounded.
+    __device__ void store(float (&sums)[8], int64_t row, const Column& column) const {
         const int64_t start = row * n;
 #pragma unroll
         for (int part = 0; part < 8; part += size) {
@@ -53,7 +54,8 @@ struct Epilogue {
             for (int i = 0; i < size; ++i) {
                 const float sum = bias ? sums[part + i] + to_acc(shift[i]) : sums[part + i];
                 before[i] = from_acc<T>(sum);
-                after[i] = from_acc<T>(finished(sum, to_acc(before[i]), to_acc(other[i])));
+                sums[part + i] = finished(sum, to_acc(before[i]), to_acc(other[i]));
+                after[i] = from_acc<T>(sums[part + i]);
             }
             if (kept) put(kept + start, before, first);
             put(y + start, after, first);
@@ -85,6 +87,28 @@ struct Epilogue {
         return sum;
     }
 };
+
+// y = finish(sums); and the sums of its columns, not rounded, of every 16 rows that a warp stores: a line of n. What
+// adds these up reads a small part of what y is. (There is no bias, and nothing kept, for they take registers.)
+template <class T>
+struct EpilogueAndColumns {
+    T* y;
+    float* lines;
+    const T* beside;
+    int64_t n;
+    Finish finish;
+
+    using Column = int64_t;
+    __device__ Column column(int64_t first) const { return first; }
+
+    __device__ void store(float (&sums)[8], int64_t row, Column column) const {
+        Epilogue<T>{y, nullptr, nullptr, beside, n, finish}.store(sums, row, {column, {}});
+    }
+};
+template <class Destination>
+constexpr bool adds_columns = false;
+template <class T>
+constexpr bool adds_columns<EpilogueAndColumns<T>> = true;
 
 // y = sums, in fp32.
 struct FloatSums {

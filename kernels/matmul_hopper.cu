@@ -50,18 +50,24 @@ void launch_hopper(const Destination& destination, const T* a, const T* b, const
     const TensorMap right = map_of(b, shape, shape.n, shape.ldb, shape.b_outer, shape.b_inner, transpose_b,
                                    Plan::columns / Plan::down);
     using namespace hopper;
-    const auto a_along_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, true, true>
-                                       : matmul_hopper_kernel<T, Destination, Plan, true, false>;
-    const auto a_across_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, false, true>
-                                        : matmul_hopper_kernel<T, Destination, Plan, false, false>;
+    const auto kernel = [&] {
+        if constexpr (adds_columns<Destination>) {
+            return matmul_hopper_kernel<T, Destination, Plan, true, false>;
+        } else {
+            const auto a_along_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, true, true>
+                                               : matmul_hopper_kernel<T, Destination, Plan, true, false>;
+            const auto a_across_k = transpose_b ? matmul_hopper_kernel<T, Destination, Plan, false, true>
+                                                : matmul_hopper_kernel<T, Destination, Plan, false, false>;
+            return transpose_a ? a_across_k : a_along_k;
+        }
+    }();
     // (All of a plan's kernels take a multiprocessor for a block.)
     const int64_t fit = Plan::cluster == 1 ? multiprocessors() : once_of_each_device([=] {
-        return clusters_at_a_time(a_along_k, Plan::cluster, Plan::threads, Plan::shared);
+        return clusters_at_a_time(kernel, Plan::cluster, Plan::threads, Plan::shared);
     });
     const int64_t clusters = tiles < fit ? tiles : fit;
-    LAUNCH_AS("matmul_hopper_kernel", transpose_a ? a_across_k : a_along_k,
-              Grid(Extent(clusters * Plan::cluster), Plan::cluster), Plan::threads, Plan::shared, stream,
-              destination, left, right, shape);
+    LAUNCH_AS("matmul_hopper_kernel", kernel, Grid(Extent(clusters * Plan::cluster), Plan::cluster), Plan::threads,
+              Plan::shared, stream, destination, left, right, shape);
 }
 
 }  // namespace
@@ -139,6 +145,19 @@ void matmul_hopper(T* c, T* kept, const T* a, const T* b, const T* bias, const T
     multiply_by_wgmma(epilogue, a, b, shape, transpose_a, transpose_b, stream);
 }
 LAUNCHER_16_BITS(matmul_hopper);
+
+// As matmul_tensor_column_lines and matmul_tensor_columns.
+int64_t matmul_hopper_column_lines(int64_t m, int64_t, int64_t, int64_t) { return ceil_div(m, Strip<8>::rows); }
+FUNCTION(matmul_hopper_column_lines);
+
+template <class T>
+void matmul_hopper_columns(T* c, float* lines, const T* a, const T* b, const T* beside, int64_t m, int64_t n,
+                           int64_t k, int64_t lda, int64_t ldb, int64_t finish, cudaStream_t stream) {
+    const hopper::Factors shape{1, 1, m, n, k, 0, 0, 0, 0, lda, ldb};
+    const EpilogueAndColumns<T> destination{c, lines, beside, n, Finish(finish)};
+    multiply_by_wgmma(destination, a, b, shape, false, false, stream);
+}
+LAUNCHER_16_BITS(matmul_hopper_columns);
 
 // As matmul_tensor_wide.
 template <class T>

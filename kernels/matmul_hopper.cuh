@@ -230,6 +230,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
                 __syncwarp();
                 const int64_t column = first_column + part * strip_columns + pack;
                 const auto at_column = destination.column(column);
+                ColumnAdder<Destination, strip_columns> adder;
 #pragma unroll 1
                 for (int i = lane / row_packs; i < Plan::Sums::rows; i += 32 / row_packs) {
                     const int64_t row = first_row + i;
@@ -237,9 +238,11 @@ __global__ void __launch_bounds__(Plan::threads, 1)
                     strip.read(elements, i, pack);
                     if (row < shape.m && column < shape.n) {
                         destination.store(elements, at.item * shape.m + row, at_column);
+                        adder.add(elements);
                     }
                 }
                 __syncwarp();
+                adder.store(destination, strip, first_row, shape.m, first_column + part * strip_columns);
             }
         }
     }

@@ -70,6 +70,31 @@ void matmul_tensor(T* c, T* kept, const T* a, const T* b, const T* bias, const T
 }
 LAUNCHER_UP_TO_FLOAT32(matmul_tensor);
 
+// How many lines of sums the launcher below writes. 0: it does not run, for there are no rows, or blocks share tiles,
+// whose sums another kernel stores.
+int64_t matmul_tensor_column_lines(int64_t m, int64_t n, int64_t k, int64_t element_bytes) {
+    const TilePlan plan = element_bytes == 4 ? plan_for<float, Large<float>>(1, m, n, k)
+                                             : plan_for<half, Larger<half>, Large<half>>(1, m, n, k);
+    return plan.splits > 1 ? 0 : ceil_div(m, Strip<8>::rows);
+}
+FUNCTION(matmul_tensor_column_lines);
+
+// c[m, n] = finish(a b), whose rows are lda and ldb apart; and lines[i, n] = the sums of the columns of c, before it
+// is rounded, of the i-th 16 rows.
+template <class T>
+void matmul_tensor_columns(T* c, float* lines, const T* a, const T* b, const T* beside, int64_t m, int64_t n,
+                           int64_t k, int64_t lda, int64_t ldb, int64_t finish, cudaStream_t stream) {
+    const EpilogueAndColumns<T> destination{c, lines, beside, n, Finish(finish)};
+    const TilePlan plan = plan_for<T, Larger<T>, Large<T>>(1, m, n, k);
+    if (plan.splits > 1) throw KernelError("matmul_tensor_columns: blocks share the tiles of a product of this size");
+    if (m == 0 || n == 0) return;
+    with_block<Larger<T>, Large<T>>(plan, [&](auto block) {
+        launch_product<T, decltype(block)>(destination, Matrices<T, true>{a, 0, 0, lda},
+                                           Matrices<T, false>{b, 0, 0, ldb}, {1, 1, m, n, k}, plan, stream);
+    });
+}
+LAUNCHER_UP_TO_FLOAT32(matmul_tensor_columns);
+
 // c[outer, inner, m, n] = op(a) op(b), which is not rounded to 16 bits.
 template <class T>
 void matmul_tensor_wide(float* c, const T* a, const T* b, float* workspace, int64_t outer, int64_t inner,

@@ -73,15 +73,64 @@ struct Strip {
         }
     }
 
-    // Eight neighbours. Of eight threads, half read the second four first: all are in other banks.
+    // Of eight threads, half take the second four of their eight neighbours first: all are in other banks.
+    __device__ static int takes_second_first(int row, int column) { return (columns > 32 ? column / 32 : row) % 2; }
+
+    // Eight neighbours.
     __device__ void read(float (&elements)[8], int row, int column) const {
-        const int late = (columns > 32 ? column / 32 : row) % 2;
+        const int late = takes_second_first(row, column);
         const Pack<float> first = load_pack(&values[row][column + 4 * late]);
         const Pack<float> second = load_pack(&values[row][column + 4 - 4 * late]);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             elements[i] = late ? second[i] : first[i];
             elements[4 + i] = late ? first[i] : second[i];
+        }
+    }
+    __device__ void write_neighbours(const float (&elements)[8], int row, int column) {
+        const int late = takes_second_first(row, column);
+        Pack<float> first, second;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            first[i] = late ? elements[4 + i] : elements[i];
+            second[i] = late ? elements[i] : elements[4 + i];
+        }
+        store_pack(&values[row][column + 4 * late], first);
+        store_pack(&values[row][column + 4 - 4 * late], second);
+    }
+};
+
+// The sums of the columns of what a warp stores of a strip, where the destination wants them: each lane's own, of
+// eight neighbours, then those of all lanes, through the strip. Always in the same order.
+template <class Destination, int columns>
+struct ColumnAdder {
+    float own[8] = {};
+
+    __device__ void add(const float (&elements)[8]) {
+        if constexpr (adds_columns<Destination>) {
+#pragma unroll
+            for (int i = 0; i < 8; ++i) own[i] += elements[i];
+        }
+    }
+    // When the warp has read the strip, whose first row this is of `rows`; when it returns, the strip is free again.
+    __device__ void store(const Destination& destination, Strip<columns>& strip, int64_t row, int64_t rows,
+                          int64_t first_column) const {
+        if constexpr (adds_columns<Destination>) {
+            constexpr int row_packs = columns / 8, parts = 32 / row_packs;
+            const int lane = threadIdx.x % 32;
+            if (row >= rows) return;
+            float* const line = destination.lines + row / Strip<columns>::rows * destination.n;
+            strip.write_neighbours(own, lane / row_packs, lane % row_packs * 8);
+            __syncwarp();
+#pragma unroll
+            for (int i = lane; i < columns; i += 32) {
+                float total = 0;
+#pragma unroll
+                for (int part = 0; part < parts; ++part) total += strip.values[part][i];
+                const int64_t column = first_column + i;
+                if (column < destination.n) line[column] = total;
+            }
+            __syncwarp();
         }
     }
 };
@@ -240,6 +289,7 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
                 for (int j = 0; j < columns; ++j) strip.write(j * 8, sums[i][j]);
             }
             __syncwarp();
+            ColumnAdder<Destination, side> adder;
 #pragma unroll 1
             for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs) {
                 const int64_t row = here.row * Block::rows + warp_row + part * 16 + i;
@@ -247,8 +297,11 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
                 float elements[8];
                 strip.read(elements, i, own_column);
                 destination.store(elements, here.item * shape.m + row, at_column);
+                adder.add(elements);
             }
             __syncwarp();
+            adder.store(destination, strip, here.row * Block::rows + warp_row + part * 16, shape.m,
+                        here.column * Block::columns + warp_column);
         }
         __syncthreads();  // the strips are read, and their memory is free for the next tile
     }
@@ -289,8 +342,18 @@ void launch_product(const Destination& destination, const A& a, const B& b, cons
               plan.steps, plan.splits);
 }
 
-// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh). Big: large tiles, of which the
-// first may be the best.
+// Calls `f` with the block that is chosen: of Big, large tiles, of which the first may be the best, or Small.
+template <class... Big, class F>
+void with_block(const TilePlan& plan, F f) {
+    int tile = 0;
+    const auto call_if_chosen = [&](auto block) {
+        if (tile++ == plan.tile) f(block);
+    };
+    call_if_chosen(Small());
+    (call_if_chosen(Big()), ...);
+}
+
+// Of factors that lie in memory, or are gathered as a tile is filled (patches.cuh).
 template <class T, class... Big, class Destination, class A, class B>
 void multiply(const Destination& destination, const A& a, const B& b, float* workspace, const Shape& shape,
               cudaStream_t stream) {
@@ -298,12 +361,9 @@ void multiply(const Destination& destination, const A& a, const B& b, float* wor
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
     const TilePlan plan = plan_for<T, Big...>(batch, shape.m, shape.n, shape.k);
     const auto launch = [&](const auto& to) {
-        int tile = 0;
-        const auto launch_if_chosen = [&](auto block) {
-            if (tile++ == plan.tile) launch_product<T, decltype(block)>(to, a, b, shape, plan, stream);
-        };
-        launch_if_chosen(Small());
-        (launch_if_chosen(Big()), ...);
+        with_block<Big...>(plan, [&](auto block) {
+            launch_product<T, decltype(block)>(to, a, b, shape, plan, stream);
+        });
     };
     if (plan.splits > 1) {
         launch(FloatSums{workspace, shape.n});

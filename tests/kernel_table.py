@@ -432,6 +432,31 @@ def matmul_tensor_finished(draw: Draw) -> Iterator[Call]:
         yield matmul_tensor_call(draw, (1, 1, 9, 72, 297), layout, True, finish, True)
 
 
+@row("matmul_tensor_columns", dtypes=BY_TENSOR_CORES, exact=True)
+def matmul_tensor_columns(draw: Draw) -> Iterator[Call]:
+    # Ends of packs, of strips and of each size of tile; more tiles than blocks.
+    sizes = [(0, 3, 4), (2, 0, 4), (3, 5, 0), (1, 1, 1), (17, 20, 40), (33, 130, 24), (145, 70, 9)]
+    sizes += [(130, 257, 128)] if draw.dtype == np.float32 else [(130, 257, 256), (260, 129, 256)]
+    for size in sizes:
+        yield columns_call(draw, "matmul_tensor", size, NONE)
+
+
+@row("matmul_tensor_columns", dtypes=BY_TENSOR_CORES, what="finished")
+def matmul_tensor_columns_finished(draw: Draw) -> Iterator[Call]:
+    for finish in (GELU_BACKWARD, GELU_TANH_BACKWARD):
+        yield columns_call(draw, "matmul_tensor", (33, 20, 40), finish)
+
+
+def columns_call(draw: Draw, kernel: str, size: tuple[int, int, int], finish: int) -> Call:
+    """A line of sums of every 16 rows."""
+    c, _, a, b, _, beside, *_ = matmul_tensor_call(draw, (1, 1, *size), Layout(), finish=finish)
+    count = getattr(draw.library, f"{kernel}_column_lines")(*size, draw.dtype.itemsize)
+    sums = [c.expected[0, 0, 16 * i : 16 * (i + 1)].sum(0) for i in range(count)]
+    lines = Out(np.reshape(sums, (count, size[1])), draw.accumulator)
+    lda, ldb = Layout().strides(a, b)[-2:]
+    return [c, lines, a, b, beside, *size, lda, ldb, finish]
+
+
 def matmul_tensor_call(
     draw: Draw,
     size: tuple[int, int, int, int, int],
@@ -501,6 +526,18 @@ def matmul_hopper(draw: Draw) -> Iterator[Call]:
 def matmul_hopper_finished(draw: Draw) -> Iterator[Call]:
     for finish in (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD):
         yield matmul_hopper_call(draw, (1, 1, 33, 20, 40), Layout(False, True), True, finish, True)
+
+
+@row("matmul_hopper_columns", dtypes=IN_16_BITS, exact=True, runs="matmul_hopper_runs")
+def matmul_hopper_columns(draw: Draw) -> Iterator[Call]:
+    for size in ((0, 3, 4), (2, 0, 4), (1, 1, 1), (145, 70, 72), (385, 264, 72)):
+        yield columns_call(draw, "matmul_hopper", size, NONE)
+
+
+@row("matmul_hopper_columns", dtypes=IN_16_BITS, what="finished", runs="matmul_hopper_runs")
+def matmul_hopper_columns_finished(draw: Draw) -> Iterator[Call]:
+    for finish in (GELU_BACKWARD, GELU_TANH_BACKWARD):
+        yield columns_call(draw, "matmul_hopper", (33, 20, 40), finish)
 
 
 def matmul_hopper_call(draw: Draw, size: Any, *rest: Any, **named: Any) -> Call:
@@ -1035,6 +1072,12 @@ def column_sum(draw: Draw) -> Iterator[Call]:
             Out(reference("column_sum", x)), Scratch(partials * cols, draw.accumulator),
             Update(counters, counters), In(x), rows, cols,
         ]  # fmt: skip
+
+
+@row("column_sum_rounded", dtypes=IN_16_BITS, exact=True)
+def column_sum_rounded(draw: Draw) -> Iterator[Call]:
+    for out, scratch, counters, x, *sizes in column_sum(draw):
+        yield [out, scratch, counters, In(x.array.astype(np.float32)), *sizes]
 
 
 # (indices, rows of the table, columns)

@@ -146,7 +146,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "layers.embedding_bag": {"F": "embedding_bag", "xp": "bag_maxima"},
     "layers.feed_forward": {
         "F": "feed_forward",
-        "xp": "feed_forward linear_gelu matmul_gelu_backward",
+        "xp": "feed_forward linear_gelu matmul_gelu_backward matmul_gelu_backward_sums",
     },
     "layers.flash_attention": {"xp": "flash_attention flash_attention_backward"},
     "layers.norm": {

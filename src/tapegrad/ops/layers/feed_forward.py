@@ -13,7 +13,11 @@ from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
 from tapegrad.ops.linalg.matmul import rows_of, weight_gradient
-from tapegrad.ops.linalg.matmul_kernels import Finish, finished_product
+from tapegrad.ops.linalg.matmul_kernels import (
+    Finish,
+    finished_product,
+    finished_product_and_column_sums,
+)
 
 _GELU = {"none": "gelu", "tanh": "gelu_tanh"}
 
@@ -29,6 +33,15 @@ def linear_gelu(xp: Any, x: Array, weight: Array, bias: Any, *, approximate: str
 def matmul_gelu_backward(xp: Any, g: Array, weight: Array, x: Array, *, approximate: str) -> Array:
     """The gradient of gelu's input x: that of its result is ``g @ weight``."""
     return getattr(xp, f"{_GELU[approximate]}_backward")(xp.matmul(g, weight), x)
+
+
+@array_function
+def matmul_gelu_backward_sums(
+    xp: Any, g: Array, weight: Array, x: Array, *, approximate: str
+) -> tuple:
+    """The same, and the sums of its columns: the gradient of the bias that was added to x."""
+    dx = xp.matmul_gelu_backward(g, weight, x, approximate=approximate)
+    return dx, xp.column_sum(dx)
 
 
 def _rule(
@@ -49,14 +62,14 @@ def _rule(
         dweight2 = weight_gradient(xp, g, active, wide[3])
     if needs[4]:
         dbias2 = xp.column_sum(g)
-    if any(needs[:3]):
+    if needs[2]:
+        g, dbias1 = xp.matmul_gelu_backward_sums(g, weight2, hidden, approximate=approximate)
+    elif any(needs[:2]):
         g = xp.matmul_gelu_backward(g, weight2, hidden, approximate=approximate)
     if needs[0]:
         dx = xp.reshape(xp.matmul(g, weight1), shape=x.shape)
     if needs[1]:
         dweight1 = weight_gradient(xp, g, rows_of(xp, x), wide[1])
-    if needs[2]:
-        dbias1 = xp.column_sum(g)
     return dx, dweight1, dbias1, dweight2, dbias2
 
 
@@ -95,6 +108,13 @@ def _matmul_gelu_backward(
     device: Device, g: Array, weight: Array, x: Array, *, approximate: str
 ) -> Any:
     return finished_product(device, g, weight, None, _BACKWARD[approximate], x, None)
+
+
+@kernel("matmul_gelu_backward_sums", contiguous="x")
+def _matmul_gelu_backward_sums(
+    device: Device, g: Array, weight: Array, x: Array, *, approximate: str
+) -> Any:
+    return finished_product_and_column_sums(device, g, weight, _BACKWARD[approximate], x)
 
 
 # ---------------------------------------------------------------------- public

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import accumulator
+from tapegrad.core.dtypes import DType, accumulator
 from tapegrad.core.kernels import (
     ask,
     counters,
@@ -196,6 +196,26 @@ def finished_product(
     return _by_tensor_cores(device, a.shape[:-2], a, b, bias, finish, beside, kept)
 
 
+def finished_product_and_column_sums(
+    device: Device, a: Array, b: Array, finish: Finish, beside: Any
+) -> Any:
+    """finish(a @ b) of two matrices, and the sums of its columns, which are added up where it is
+    stored; NotImplemented where no kernel does so."""
+    if not (_suits_tensor_cores(device, a, b) and lies_in_packs(a) and lies_in_packs(b)):
+        return NotImplemented
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    which = "hopper" if suits_hopper(device, a.itemsize, 1, m, n, k) else "tensor"
+    count = ask(device, f"matmul_{which}_column_lines", m, n, k, a.itemsize)
+    if count == 0:
+        return NotImplemented
+    c = device.ops["empty"]((m, n), a.dtype)
+    lines = device.ops["empty"]((count, n), accumulator(a.dtype))
+    strides = (Factor(a, False).row_stride, Factor(b, False).row_stride)
+    arguments = (c, lines, a, b, beside, m, n, k, *strides, int(finish))
+    launch(device, f"matmul_{which}_columns", a.dtype, *arguments)
+    return c, _column_sums(device, lines, a.dtype)
+
+
 def _product(
     device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any, out: Any = None
 ) -> Any:
@@ -243,11 +263,16 @@ def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Arra
 
 @kernel("column_sum")
 def _column_sum_kernel(device: Device, x: Array) -> Array:
+    return _column_sums(device, x, x.dtype)
+
+
+def _column_sums(device: Device, x: Array, dtype: DType) -> Array:
     rows, cols = x.shape
     empty = device.ops["empty"]
-    y = empty((cols,), x.dtype)
+    y = empty((cols,), dtype)
     parts = ask(device, "column_sum_partials", rows, cols)
     sums = empty((parts, cols), accumulator(x.dtype))
     count = counters(device, ask(device, "column_sum_tiles", cols))
-    launch(device, "column_sum", x.dtype, y, sums, count, x, rows, cols)
+    name = "column_sum" if dtype == x.dtype else "column_sum_rounded"
+    launch(device, name, dtype, y, sums, count, x, rows, cols)
     return y
