@@ -107,6 +107,32 @@ def test_in_16_bits_what_is_stored_is_rounded_as_by_three_operations(approximate
     np.testing.assert_array_equal(y.float().cpu().numpy(), expected.float().cpu().numpy())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(150, 136, 128), (33, 72, 64), (33, 72, 500), (150, 131, 128)])
+def test_the_first_bias_is_summed_where_the_slope_is_stored(
+    shape: tuple[int, int, int], dtype: str
+) -> None:
+    """With no larger an error than by another pass; but where blocks share tiles, or rows begin
+    elsewhere than at packs."""
+    ops = tg.device("emulated").ops
+    rng = np.random.default_rng(0)
+    m, n, k = shape
+    g, weight, x = (
+        tg.tensor(rng.standard_normal(size), dtype=getattr(tg, dtype), device="emulated")._array
+        for size in ((m, k), (k, n), (m, n))
+    )
+    dx, sums = ops["matmul_gelu_backward_sums"](g, weight, x, approximate="tanh")
+    plain = ops["matmul_gelu_backward"](g, weight, x, approximate="tanh")
+    np.testing.assert_array_equal(np.asarray(dx), np.asarray(plain))
+    wide = [np.asarray(a).astype(np.float64) for a in (g, weight, x)]
+    body = tg.device("cpu").ops["matmul_gelu_backward"](*wide, approximate="tanh").sum(0)
+    errors = [
+        np.abs(np.asarray(a).astype(np.float64) - body) for a in (sums, ops["column_sum"](plain))
+    ]
+    assert sums.dtype == g.dtype
+    assert np.sqrt((errors[0] ** 2).mean()) <= 1.05 * np.sqrt((errors[1] ** 2).mean())
+
+
 def test_autocast_multiplies_in_16_bits() -> None:
     net = nn.Sequential(*three()).to("emulated")
     with tg.autocast("emulated", dtype=tg.bfloat16):

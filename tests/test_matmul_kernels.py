@@ -358,6 +358,23 @@ def test_no_access_to_shared_memory_meets_another_in_a_bank(
             assert not conflicts
 
 
+@pytest.mark.checked
+@pytest.mark.parametrize("dtype", [tg.bfloat16, tg.float32], ids=str)
+def test_sums_of_columns_meet_in_no_bank_either(dtype: Any) -> None:
+    deep = 256 if dtype == tg.bfloat16 else 128
+    with kernels.checked() as library:
+        for m, n, k in ((128, 128, 64), (130, 264, deep), (264, 136, deep)):
+            g, weight, x = (numbers(*shape, dtype=dtype) for shape in ((m, k), (k, n), (m, n)))
+            library.count_bank_conflicts(True)
+            tg.device("emulated").ops["matmul_gelu_backward_sums"](
+                g._array, weight._array, x._array, approximate="none"
+            )
+            found = library.bank_conflicts()
+            library.count_bank_conflicts(False)
+            assert len(found) >= 6
+            assert not [row for row in found if row[2] != row[3] and "matmul" in row[0]]
+
+
 # ---- machine code ----
 
 
