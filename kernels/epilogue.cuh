@@ -8,12 +8,11 @@
 #include "activation.h"
 
 enum class Finish : int64_t {
-    none,
+    none,                // the sum, and what is `beside`, if it is there
     gelu,                // of the sum, as it is rounded for `kept`
     gelu_tanh,
     gelu_backward,       // the sum is the gradient of gelu's result, `beside` what gelu was of
     gelu_tanh_backward,
-    add,                 // the sum and `beside`
 };
 
 // y = finish(sums + bias), of rows of n elements that follow each other.
@@ -79,12 +78,10 @@ struct Epilogue {
                 return activation::Gelu<float>().gradient(sum, other);
             case Finish::gelu_tanh_backward:
                 return activation::GeluTanh<float>().gradient(sum, other);
-            case Finish::add:
-                return sum + other;
             case Finish::none:
                 break;
         }
-        return sum;
+        return sum + other;  // 0 where nothing is beside; no sum is -0
     }
 };
 

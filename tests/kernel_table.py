@@ -420,7 +420,8 @@ def matmul_tensor_not_finite(draw: Draw) -> Iterator[Call]:
 
 
 # What is done to the sums, by Finish in kernels/epilogue.cuh.
-NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD = range(6)
+NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD = range(5)
+ADD = 5  # none, and something beside
 
 
 @row("matmul_tensor", dtypes=BY_TENSOR_CORES, what="finished")
@@ -481,7 +482,8 @@ def matmul_tensor_call(
     return [
         Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside,
         sums_of_product(draw, size),
-        *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b, finish,
+        *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b,
+        NONE if finish == ADD else finish,
     ]  # fmt: skip
 
 

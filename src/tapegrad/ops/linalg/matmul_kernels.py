@@ -33,12 +33,11 @@ MANY, DEEP = 128, 64
 class Finish(IntEnum):
     """What becomes of the sums where they are stored: as in kernels/epilogue.cuh."""
 
-    NONE = 0
+    NONE = 0  # but adding what is ``beside``
     GELU = 1
     GELU_TANH = 2
     GELU_BACKWARD = 3  # of what is ``beside``
     GELU_TANH_BACKWARD = 4
-    ADD = 5  # what is ``beside``
 
 
 # ---------------------------------------------------------------------- without tensor cores
@@ -242,7 +241,7 @@ def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
 def _addmm_kernel(device: Device, x: Array, a: Array, b: Array) -> Any:
     if x.ndim == 1:
         return finished_product(device, a, b, x, Finish.NONE, None)
-    return finished_product(device, a, b, None, Finish.ADD, x)
+    return finished_product(device, a, b, None, Finish.NONE, x)
 
 
 @kernel("matmul_wide", contiguous="")
