@@ -303,6 +303,26 @@ CASES = [
         "1, 64",
     ),
     Case(
+        "before_line",
+        BOUNDS,
+        """extern __shared__ T line[]; line[threadIdx.x] = b[threadIdx.x];
+      __syncthreads();
+      T before = threadIdx.x <?>?:>=?> 0 ? line[threadIdx.x - 1] : T(0);
+      a[threadIdx.x] = line[threadIdx.x] - before;""",
+        "float",
+        "1, 64, 64 * sizeof(T)",
+    ),
+    Case(
+        "before_line_written",
+        BOUNDS,
+        """extern __shared__ T line[];
+      line[<?(threadIdx.x + 63) % 64?:int(threadIdx.x) - 1?>] = b[0];
+      __syncthreads();
+      a[threadIdx.x] = line[threadIdx.x];""",
+        "float",
+        "1, 64, 64 * sizeof(T)",
+    ),
+    Case(
         "far_behind",
         BOUNDS,
         "extern __shared__ T line[]; line[threadIdx.x] = b[threadIdx.x];"

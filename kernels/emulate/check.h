@@ -48,7 +48,8 @@ struct BankConflicts {
 };
 
 // Where shared arrays are placed, and the dynamic shared memory, of which a launch declares a part; those of
-// a cluster's blocks follow each other.
+// a cluster's blocks follow each other, and in front of the first nothing lies for some bytes.
+constexpr size_t before_shared = 1024;
 struct SharedMemory {
     void* fixed;
     size_t fixed_bytes;

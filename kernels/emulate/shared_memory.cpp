@@ -10,8 +10,20 @@ namespace emulate {
 uint64_t cluster_serial = 0;
 unsigned char* static_memory = nullptr;
 
-alignas(128) unsigned char static_arenas[max_blocks_of_cluster][static_arena_bytes];
-alignas(128) unsigned char dynamic_arenas[max_blocks_of_cluster][dynamic_arena_bytes];
+namespace {
+
+// In front of each is room for what a kernel accesses before its first array.
+struct {
+    alignas(128) unsigned char before_static[check::before_shared];
+    unsigned char static_arenas[max_blocks_of_cluster][static_arena_bytes];
+    unsigned char before_dynamic[check::before_shared];
+    unsigned char dynamic_arenas[max_blocks_of_cluster][dynamic_arena_bytes];
+} memory;
+
+}  // namespace
+
+unsigned char (&static_arenas)[max_blocks_of_cluster][static_arena_bytes] = memory.static_arenas;
+unsigned char (&dynamic_arenas)[max_blocks_of_cluster][dynamic_arena_bytes] = memory.dynamic_arenas;
 unsigned char* dynamic_arena = dynamic_arenas[0];
 size_t static_arena_used;
 size_t static_bytes_used;

@@ -24,8 +24,8 @@ struct PlacedArray {
 // blocks are whole patterns of any swizzle apart.
 constexpr size_t static_arena_bytes = 2 * max_static_shared_bytes;
 constexpr size_t dynamic_arena_bytes = max_shared_bytes + 1024;
-alignas(128) extern unsigned char static_arenas[max_blocks_of_cluster][static_arena_bytes];
-alignas(128) extern unsigned char dynamic_arenas[max_blocks_of_cluster][dynamic_arena_bytes];
+extern unsigned char (&static_arenas)[max_blocks_of_cluster][static_arena_bytes];
+extern unsigned char (&dynamic_arenas)[max_blocks_of_cluster][dynamic_arena_bytes];
 extern unsigned char* dynamic_arena;  // of the block whose turn it is
 extern size_t static_arena_used;
 extern size_t static_bytes_used;

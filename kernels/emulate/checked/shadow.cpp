@@ -313,8 +313,10 @@ void begin_regions_of_cluster(const SharedMemory& memory) {
     fixed_bytes = memory.fixed_bytes;
     if (static_region.cells == nullptr) {
         // Of as many blocks as there may be: what a pointer finds there is no variable of the module.
-        static_region = region_of(fixed, fixed + max_blocks_of_cluster * memory.fixed_bytes, Kind::shared);
-        dynamic_region = region_of(sized, sized + max_blocks_of_cluster * memory.sized_bytes, Kind::shared);
+        static_region = region_of(fixed - before_shared, fixed + max_blocks_of_cluster * memory.fixed_bytes,
+                                  Kind::shared);
+        dynamic_region = region_of(sized - before_shared, sized + max_blocks_of_cluster * memory.sized_bytes,
+                                   Kind::shared);
     }
     if (!shared_parts.empty()) {
         forget_stretches();
@@ -329,7 +331,8 @@ void begin_regions_of_cluster(const SharedMemory& memory) {
 
 void place_shared_array(const char* name, void* address, size_t bytes) {
     const auto low = reinterpret_cast<uintptr_t>(address);
-    shared_parts.push_back({name, low, low + bytes, int((low - static_region.low) / fixed_bytes)});
+    const uintptr_t first = static_region.low + before_shared;
+    shared_parts.push_back({name, low, low + bytes, int((low - first) / fixed_bytes)});
 }
 
 }  // namespace check

@@ -83,7 +83,7 @@ def _primitives(function: Any) -> list[str]:
             if run := [name for name in found if name in caller.registry]:
                 return run
     own = getattr(function, "__name__", "")
-    return [own] if caller.registry.get(own) is function else []
+    return [own] if own and caller.registry.get(own) is function else []
 
 
 def _chosen(functions: list) -> Callable:

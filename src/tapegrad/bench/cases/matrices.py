@@ -24,6 +24,10 @@ _HIDDEN = {"tiny": [(33, 65, 17)], "small": [(512, 1024, 256)], "large": [(65536
 _LOW = ("float16", "bfloat16")
 
 
+def _and_sums(x: Any) -> tuple:
+    return x, x.sum(0)
+
+
 def _gelu(t: Any, x: Any) -> tuple:
     return t.nn.functional.gelu(x, approximate="tanh"), x
 
@@ -140,6 +144,16 @@ CASES = [
         lambda t, g, w, x: t.ops.aten.gelu_backward(g @ w, x, approximate="tanh"),
         parameters={"approximate": "tanh"},
         depth=_terms,
+        dtypes=_LOW,
+    ),
+    of_primitive(
+        "matmul_gelu_backward_sums",  # of factors that need no copies
+        _HIDDEN | {"tiny": [(33, 64, 16)]},
+        lambda draw, m, n, k: (draw.normal(m, k), draw.normal(k, n), draw.normal(m, n)),
+        2,
+        lambda t, g, w, x: _and_sums(t.ops.aten.gelu_backward(g @ w, x, approximate="tanh")),
+        parameters={"approximate": "tanh"},
+        depth=lambda m, n, k: m + k,
         dtypes=_LOW,
     ),
     of_primitive(
