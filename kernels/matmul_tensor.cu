@@ -1,6 +1,6 @@
 // Matrix product by tensor cores, batched:  c[i] = f(op(a[i]) op(b[i]) + bias),  as matmul.cu's, for half
-// and bfloat16, and for float as the sum of two tfloat32; f is one of epilogue.cuh's. Or  c[i] += op(a[i]) op(b[i])
-// with c in fp32, for gradients that are added up over several steps.
+// and bfloat16, and for float as the sum of two tfloat32; f is one of epilogue.cuh's. Or  c[i] = op(a[i]) op(b[i])
+// with c in fp32, for gradients that are wider than what they are of.
 //
 // c is [outer, inner, m, n] and contiguous. A batch has two strides, so that heads of an attention,
 // which lie beside each other in every row, are multiplied where they are. Pointers, strides and
